@@ -1,0 +1,43 @@
+# Two commands do all the set-up: `make metrics` and `make test`.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null \
+	&& echo $$p && break; done)
+CORES ?= all
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install metrics test format clean
+
+help:  ## show these lines
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/installed  ## create .venv with all that is needed
+
+.venv/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; name it with make PYTHON=..."; exit 1; }
+	@command -v c++ g++ clang++ >/dev/null || { \
+		echo "No C++ compiler: pydensecrf2 (the dense CRF) is compiled on installation."; \
+		echo "Install one first, for example: apt-get install g++ python3-dev"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+metrics: install  ## run the whole workflow on the built-in data set: results/metrics.csv
+	$(BIN)/snakemake --cores $(CORES) results/metrics.csv results/figures/stages.png
+	@column -s, -t results/metrics.csv
+
+test: install  ## lint, format check and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/pytest
+
+format: install  ## put code in its standard form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+clean:  ## remove results (the environment stays)
+	rm -rf results .snakemake

@@ -1,0 +1,19 @@
+"""From image-level labels to segmentation masks: one rules file a stage, in the order of the data."""
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/dataset.smk"
+include: "workflow/rules/cam.smk"
+include: "workflow/rules/affinity.smk"
+include: "workflow/rules/walk.smk"
+include: "workflow/rules/labels.smk"
+include: "workflow/rules/segmentation.smk"
+include: "workflow/rules/metrics.smk"
+include: "workflow/rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/metrics.csv",
+        "results/figures/stages.png",

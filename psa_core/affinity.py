@@ -1,0 +1,108 @@
+"""Affinities that AffinityNet predicts, and the loss that it learns them by (paper, sec. 3.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from psa_core.artifacts import IGNORE
+from psa_core.cam import scaled
+from psa_core.networks.affinity import AffinityNetwork
+from psa_core.pairs import neighbour_offsets, pair_slices
+
+
+def pair_distances(
+    features: torch.Tensor, gamma: float, *, distance: str = "sum"
+) -> list[torch.Tensor]:
+    """L1 distances of features [B, D, H, W] over all neighbour pairs (paper, eq. 3 and 4).
+
+    distance: "sum" over channels (paper) or "mean" (release).
+    Returns for each offset a float [B, H - dy, W - |dx|]; the affinity is exp of minus it.
+    """
+    cells = features.permute(0, 2, 3, 1).contiguous()
+    scale = 1 / features.shape[1] if distance == "mean" else 1.0
+    pairs = []
+    for offset in neighbour_offsets(gamma):
+        first, second = pair_slices(offset, *cells.shape[1:3])
+        difference = cells[:, *first] - cells[:, *second]
+        pairs.append(torch.linalg.vector_norm(difference, ord=1, dim=-1) * scale)
+    return pairs
+
+
+def reduce_labels(labels: torch.Tensor, stride: int, *, reduction: str) -> torch.Tensor:
+    """Label maps [B, H, W] at the features' stride: the "majority" of each cell or its "centre"."""
+    if reduction == "centre":
+        return labels[:, stride // 2 :: stride, stride // 2 :: stride]
+    batch, height, width = labels.shape
+    cells = labels.view(batch, height // stride, stride, width // stride, stride)
+    return cells.transpose(2, 3).flatten(3).mode(-1).values
+
+
+def affinity_losses(
+    distances: list[torch.Tensor], labels: torch.Tensor, gamma: float
+) -> dict[str, torch.Tensor]:
+    """The three cross entropies of AffinityNet (paper, eq. 5 to 10).
+
+    distances: of `pair_distances`. labels: int [B, H, W] at the features' stride; pairs with a
+    neutral cell (255) are dropped. Each term is averaged over its own set of pairs (an empty set
+    gives 0) and "loss" = foreground + background + 2 * negative.
+    """
+    parts: dict[str, list[torch.Tensor]] = {"foreground": [], "background": [], "negative": []}
+    for offset, pair in zip(neighbour_offsets(gamma), distances, strict=True):
+        first, second = pair_slices(offset, *labels.shape[1:])
+        a, b = labels[:, *first], labels[:, *second]
+        valid = (a != IGNORE) & (b != IGNORE)
+        same = valid & (a == b)
+        parts["foreground"].append(pair[same & (a > 0)])
+        parts["background"].append(pair[same & (a == 0)])
+        parts["negative"].append(pair[valid & (a != b)])
+    sets = {name: torch.cat(pairs) for name, pairs in parts.items()}
+    # -log W is the distance itself; 1e-5 keeps -log(1 - W) finite where features coincide.
+    terms = {
+        "foreground": _mean(sets["foreground"]),
+        "background": _mean(sets["background"]),
+        "negative": _mean(-torch.log(-torch.expm1(-sets["negative"]) + 1e-5)),
+    }
+    terms["loss"] = terms["foreground"] + terms["background"] + 2 * terms["negative"]
+    return terms
+
+
+def _mean(values: torch.Tensor) -> torch.Tensor:
+    return values.sum() / max(1, values.numel())
+
+
+def losses(
+    network: AffinityNetwork,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    gamma: float,
+    distance: str,
+    reduction: str,
+) -> dict[str, torch.Tensor]:
+    """Loss terms of images [B, 3, H, W] with affinity labels [B, H, W]; see `affinity_losses`."""
+    distances = pair_distances(network(images), gamma, distance=distance)
+    return affinity_losses(
+        distances, reduce_labels(labels, network.stride, reduction=reduction), gamma
+    )
+
+
+@torch.inference_mode()
+def edges(
+    network: AffinityNetwork, image: np.ndarray, *, gamma: float, distance: str
+) -> np.ndarray:
+    """Affinities of each cell of one image to its neighbours (paper, eq. 3 and 4).
+
+    image: uint8 [H, W, 3]. Returns float16 [P, h, w] in [0, 1], P the number of neighbour offsets,
+    h and w about H / 8 and W / 8; NaN where the neighbour lies outside the map.
+    """
+    device = next(network.parameters()).device
+    pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
+    features = network(scaled(pixels, 1.0, network.backbone.stride))
+    height, width = features.shape[2:]
+    offsets = neighbour_offsets(gamma)
+    affinity = np.full((len(offsets), height, width), np.nan, np.float16)
+    for p, pair in enumerate(pair_distances(features, gamma, distance=distance)):
+        first, _ = pair_slices(offsets[p], height, width)
+        affinity[p][first] = torch.exp(-pair[0]).cpu().numpy()
+    return affinity

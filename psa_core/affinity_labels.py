@@ -1,0 +1,40 @@
+"""Affinity labels: where class activation maps are confident (paper, section 3.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from psa_core.artifacts import IGNORE
+from psa_core.dcrf import DenseCRF
+from psa_core.maps import resize, with_background
+
+
+def affinity_labels(
+    image: np.ndarray,
+    maps: np.ndarray,
+    classes: list[int],
+    *,
+    alpha_low: float,
+    alpha_high: float,
+    dcrf: dict,
+) -> np.ndarray:
+    """Confident areas of one image, between which affinities are learned (paper, section 3.2).
+
+    image: uint8 [H, W, 3]. maps: class activation maps float [K, h, w] in [0, 1].
+    classes: K class indices. alpha_low amplifies the background (eq. 2): what is an object all
+    the same is a confident object; alpha_high weakens it: what is background still is confident
+    background. dcrf: see `DenseCRF`.
+    Returns uint8 [H, W]: 0 background, c object, 255 neutral.
+    """
+    maps = resize(maps, image.shape[:2])
+    crf = DenseCRF(image, len(classes) + 1, **dcrf)
+    low, high = (
+        crf.refine(with_background(maps, alpha)).argmax(0) for alpha in (alpha_low, alpha_high)
+    )
+    return confident_areas(low, high, classes)
+
+
+def confident_areas(low: np.ndarray, high: np.ndarray, classes: list[int]) -> np.ndarray:
+    """Combine the arg max [H, W] (0 background, k the k-th class) at alpha_low and alpha_high."""
+    index = np.array([IGNORE, *classes], np.uint8)
+    return np.where(high == 0, np.uint8(0), index[low])

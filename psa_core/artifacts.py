@@ -1,0 +1,105 @@
+"""Files that the stages exchange: written whole or not at all, read without pickles."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+IGNORE = 255
+
+
+def _voc_palette() -> list[int]:
+    """The colours of VOC's masks: bits of the index, spread over red, green and blue."""
+    colours = np.zeros((256, 3), np.uint8)
+    index = np.arange(256)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= ((index >> (3 * bit + channel)) & 1).astype(np.uint8) << (7 - bit)
+    return colours.flatten().tolist()
+
+
+VOC_PALETTE = _voc_palette()
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary name in the folder of `path`; it becomes `path` if the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def by_image(paths: Iterable[str | Path]) -> dict[str, str]:
+    """Files by the image that they belong to, which is their name without suffix."""
+    return {Path(path).stem: str(path) for path in paths}
+
+
+def write_label_map(path: str | Path, labels: np.ndarray) -> None:
+    """Write uint8 [H, W] class indices as a PNG with VOC's palette."""
+    image = Image.fromarray(np.ascontiguousarray(labels, dtype=np.uint8), mode="P")
+    image.putpalette(VOC_PALETTE)
+    with replacing(path) as temporary:
+        image.save(temporary)
+
+
+def read_label_map(path: str | Path) -> np.ndarray:
+    """Read uint8 [H, W] class indices. Raises ValueError for a PNG of another kind."""
+    with Image.open(path) as image:
+        if image.mode not in ("P", "L"):
+            raise ValueError(f"{path}: mode {image.mode}, expected a PNG of class indices (P or L)")
+        return np.array(image)
+
+
+def write_array(path: str | Path, array: np.ndarray) -> None:
+    """Write an array as .npy in float16."""
+    with replacing(path) as temporary:
+        np.save(temporary, array.astype(np.float16))
+
+
+def read_array(path: str | Path) -> np.ndarray:
+    """Read a .npy written by `write_array` as float32. Raises ValueError naming a broken file."""
+    try:
+        return np.load(path).astype(np.float32)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: not a readable .npy array ({error}); delete it to rebuild") from error
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table as .csv."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4f")
+
+
+def write_edges(path: str | Path, edges: Iterable[tuple[str, np.ndarray]]) -> None:
+    """Write the affinities float16 [P, h, w] of several images to one HDF5 file."""
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for image, affinity in edges:
+            file.create_dataset(image, data=affinity, compression="gzip", compression_opts=1)
+
+
+def read_edges(path: str | Path, image: str) -> np.ndarray:
+    """Read the affinities of one image as float32 [P, h, w]."""
+    with h5py.File(path) as file:
+        return file[image][()].astype(np.float32)

@@ -1,0 +1,110 @@
+"""Training samples: images (and label maps) as the networks see them, random but repeatable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from psa_core.artifacts import IGNORE, read_label_map
+from psa_core.datasets.index import read_image
+
+GREY = 124  # about the mean of ImageNet, so that padding says little to a network
+
+
+class RandomLongestSide(v2.Transform):
+    """Resize so that the longest side is uniform in [low, high] pixels (the release's scaling)."""
+
+    def __init__(self, low: int, high: int):
+        super().__init__()
+        self.low, self.high = low, high
+
+    def make_params(self, flat_inputs: list) -> dict:
+        height, width = v2.query_size(flat_inputs)
+        longest = int(torch.randint(self.low, self.high + 1, ()))
+        scale = longest / max(height, width)
+        return {"size": [max(1, round(height * scale)), max(1, round(width * scale))]}
+
+    def transform(self, inpt, params: dict):
+        return self._call_kernel(v2.functional.resize, inpt, params["size"], antialias=True)
+
+
+def training_transform(
+    *, crop_size: int, longest_side: Sequence[int], color_jitter: dict[str, float]
+) -> v2.Compose:
+    """Scaling, crop, mirror and colour jitter of an image, and of its label map alike.
+
+    crop_size: side of the square crop in pixels; smaller images are padded (grey, ignored).
+    longest_side: range of the random longest side before the crop, in pixels.
+    color_jitter: brightness, contrast, saturation and hue as torchvision takes them.
+    """
+    fill = {tv_tensors.Image: GREY, tv_tensors.Mask: IGNORE}
+    return v2.Compose(
+        [
+            RandomLongestSide(*longest_side),
+            v2.RandomCrop(crop_size, pad_if_needed=True, fill=fill),
+            v2.RandomHorizontalFlip(),
+            v2.ColorJitter(**color_jitter),
+            v2.ToDtype({tv_tensors.Image: torch.float32, "others": None}, scale=True),
+        ]
+    )
+
+
+class TrainingImages(Dataset):
+    """Images with a target each, transformed at random; sample (epoch, i) is always the same.
+
+    targets: a tensor [C] of image-level labels, or the path of a label map PNG, for each image.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        targets: Sequence[torch.Tensor | str | Path],
+        transform: Callable,
+        *,
+        seed: int,
+    ):
+        self.paths, self.targets = list(paths), list(targets)
+        self.transform, self.seed = transform, seed
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns the image, float [3, S, S] in [0, 1], and its target (label maps as int64)."""
+        epoch, i = key
+        image = tv_tensors.Image(torch.from_numpy(read_image(self.paths[i])).permute(2, 0, 1))
+        target = self.targets[i]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(hash((self.seed, epoch, i)) % 2**63)
+            if isinstance(target, torch.Tensor):
+                return self.transform(image).as_subclass(torch.Tensor), target
+            mask = tv_tensors.Mask(torch.from_numpy(read_label_map(target)))
+            image, mask = self.transform(image, mask)
+        return image.as_subclass(torch.Tensor), mask.as_subclass(torch.Tensor).long()
+
+
+class EpochSampler(Sampler):
+    """Shuffled keys (epoch, i); the order is a function of the seed and the epoch alone.
+
+    A resumed training therefore sees what an unbroken one would have, whatever the workers did.
+    """
+
+    def __init__(self, length: int, *, seed: int):
+        self.length, self.seed, self.epoch = length, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
+        return ((self.epoch, int(i)) for i in order)

@@ -1,0 +1,78 @@
+"""Class activation maps (paper, section 3.1; Zhou et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from psa_core.networks.cam import CamNetwork
+
+
+def label_vector(classes: Sequence[int], count: int) -> torch.Tensor:
+    """Image-level labels (class indices 1 .. C) as float [C] of zeros and ones."""
+    vector = torch.zeros(count)
+    vector[[c - 1 for c in classes]] = 1
+    return vector
+
+
+def losses(
+    network: CamNetwork, images: torch.Tensor, labels: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Multi-label soft margin loss of images [B, 3, H, W] against labels [B, C] in {0, 1}."""
+    return {"loss": F.multilabel_soft_margin_loss(network(images), labels)}
+
+
+@torch.inference_mode()
+def class_activation_maps(
+    network: CamNetwork,
+    image: np.ndarray,
+    classes: Sequence[int],
+    *,
+    scales: Sequence[float],
+    flip: bool,
+    stride: int,
+    square_root: bool = False,
+) -> np.ndarray:
+    """Normalised class activation maps of one image (paper, eq. 1), summed over scales and mirror.
+
+    image: uint8 [H, W, 3]. classes: the image's labels, 1 .. C, which the maps follow in order.
+    scales: factors on the image's size. stride: image pixels a cell of the maps.
+    square_root: root of the rectified map, as the release's VGG16 takes it.
+    Returns float32 [K, ceil(H / stride), ceil(W / stride)] in [0, 1], the maximum of each map 1
+    (0 where the network sees nothing of the class).
+    """
+    device = next(network.parameters()).device
+    pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
+    height, width = image.shape[:2]
+    size = (-(-height // stride), -(-width // stride))
+    chosen = torch.tensor([c - 1 for c in classes], device=device)
+    total = torch.zeros(len(classes), *size, device=device)
+    for scale in scales:
+        batch = scaled(pixels, scale, network.backbone.stride)
+        if flip:
+            batch = torch.cat([batch, batch.flip(3)])
+        maps = F.relu(network.activations(batch)[:, chosen])
+        if square_root:
+            maps = maps.sqrt()
+        if flip:
+            maps = torch.stack([maps[0], maps[1].flip(2)])
+        total += F.interpolate(maps, size, mode="bilinear", align_corners=False).sum(0)
+    return normalise(total.cpu().numpy())
+
+
+def scaled(images: torch.Tensor, scale: float, stride: int) -> torch.Tensor:
+    """Resize images [B, 3, H, W] by `scale`, to sides that are multiples of `stride`.
+
+    Every feature map then covers the whole image exactly, and no map needs cropping.
+    """
+    size = [max(stride, round(side * scale / stride) * stride) for side in images.shape[2:]]
+    images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def normalise(maps: np.ndarray) -> np.ndarray:
+    """Divide rectified maps [K, h, w] by their maxima over the image (paper, eq. 1)."""
+    return maps / (maps.max((1, 2), keepdims=True) + 1e-5)

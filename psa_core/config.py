@@ -1,0 +1,98 @@
+"""The configuration: checked against its schema and filled with defaults, before anything runs."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterator
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+
+class ConfigError(ValueError):
+    """The configuration is not usable; the message names each key, its value and the remedy."""
+
+
+def complete(config: dict, schema: dict) -> dict:
+    """A copy of the configuration with all defaults, checked.
+
+    Raises ConfigError for unknown keys, wrong types and values out of range, all together.
+    """
+    filled = _fill(copy.deepcopy(config), schema, schema)
+    problems = [_explain(error) for error in Draft202012Validator(schema).iter_errors(filled)]
+    problems = sorted(problem for problem in problems if problem) or list(_conflicts(filled))
+    if problems:
+        raise ConfigError("the configuration is not usable:\n" + "\n".join(f"  - {p}" for p in problems))
+    return filled
+
+
+def _properties(schema: dict, root: dict) -> dict:
+    """The properties of an object, those that it refers to in $defs included."""
+    inherited = {}
+    if "$ref" in schema:
+        target = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+        inherited = _properties(target, root)
+    return {**inherited, **schema.get("properties", {})}
+
+
+def _default(schema: dict, root: dict) -> tuple[bool, object]:
+    if "default" in schema:
+        return True, copy.deepcopy(schema["default"])
+    if "$ref" in schema:
+        return _default(root["$defs"][schema["$ref"].rsplit("/", 1)[-1]], root)
+    return False, None
+
+
+def _fill(value: object, schema: dict, root: dict) -> object:
+    """Put defaults where keys are missing; an object's own default comes before its properties'."""
+    if not isinstance(value, dict):
+        return value
+    has_default, default = _default(schema, root)
+    if has_default and isinstance(default, dict):
+        value = {**default, **value}
+    for key, sub in _properties(schema, root).items():
+        has_default, default = _default(sub, root)
+        if key not in value and has_default:
+            value[key] = default
+        if key in value:
+            value[key] = _fill(value[key], sub, root)
+    return value
+
+
+def _explain(error: ValidationError) -> str | None:
+    """One line for a validation error: key, value, what is allowed."""
+    key = ".".join(map(str, error.absolute_path))
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema.get("properties", {}))
+        unknown = [name for name in error.instance if name not in known]
+        lines = []
+        for name in unknown:
+            close = difflib.get_close_matches(str(name), known, 1)
+            hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
+            lines.append(f"{key + '.' if key else ''}{name}: unknown key; {hint}")
+        return "; ".join(lines)
+    remedy = error.schema.get("description", "")
+    if isinstance(error.instance, str) and "number" in str(error.schema.get("type")):
+        remedy = "write it as a number with a point, for example 1.0e-3"
+    return f"{key or 'config'}: {error.message}" + (f" ({remedy})" if remedy else "")
+
+
+def _conflicts(config: dict) -> Iterator[str]:
+    """What single keys cannot show: values that contradict one another."""
+    labels = config["affinity"]["labels"]
+    if labels["alpha_low"] > labels["alpha_high"]:
+        yield (
+            f"affinity.labels: alpha_low {labels['alpha_low']} is above alpha_high "
+            f"{labels['alpha_high']}; the low one amplifies the background, so it must be smaller"
+        )
+    for stage in ("cam", "affinity", "segmentation"):
+        low, high = config[stage]["training"]["longest_side"]
+        if low > high:
+            yield f"{stage}.training.longest_side: [{low}, {high}] is no range; put the smaller first"
+    dataset = config["dataset"]
+    if dataset["format"] != "scenes" and not dataset["root"]:
+        yield (
+            f"dataset.root: missing, format {dataset['format']} needs the folder of the data set; "
+            "set it in the config file or say --config dataset='{root: FOLDER}'"
+        )

@@ -1,0 +1,229 @@
+"""Any folder of images with a csv of labels: one's own data without a change of code.
+
+    labels.csv            image,labels[,split]
+    images/cats/tom.jpg   or straight below the root; its id is cats__tom
+    masks/cats/tom.png    optional: 8-bit PNG, 0 background, 1..C in class order, 255 ignore
+    train.txt, val.txt    optional lists, one image a line
+
+Which images are for training is said by the lists, else by the column split (train or val),
+else by a hash of the image's name.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from psa_core.datasets.source import (
+    IGNORE,
+    IMAGE_SUFFIXES,
+    MOST_CLASSES,
+    RESERVED,
+    Row,
+    Source,
+    class_names,
+    did_you_mean,
+    finish_lists,
+    image_id,
+    is_hostile,
+    read_list,
+    read_rows,
+    report_duplicates,
+    resolve,
+    root_of,
+    scan,
+    union,
+    without_suffix,
+)
+
+
+def files(dataset: dict) -> dict[str, Path]:
+    """List and label files by what they are: `labels` always, the lists that there are.
+
+    The list of train_aug is dataset.train_aug or train.txt; that of val is dataset.val or
+    val.txt; that of train is dataset.train only.
+    Raises DatasetError where dataset.root is not a folder.
+    """
+    root = root_of(dataset)
+    found = {"labels": resolve(root, dataset.get("labels"), "labels.csv")}
+    for key, default in (("train_aug", "train"), ("val", "val")):
+        path = resolve(root, dataset.get(key), default, ".txt")
+        if dataset.get(key) or path.exists():
+            found[key] = path
+    if dataset.get("train"):
+        found["train"] = resolve(root, dataset["train"], "train", ".txt")
+    return found
+
+
+def read(dataset: dict, *, with_labels: bool = True) -> Source:
+    """Read labels.csv, the lists and the folder listings.
+
+    dataset: the config section of that name; with_labels is there for voc's sake.
+    Raises DatasetError where dataset.root is not a folder; all else goes to Source.problems.
+    """
+    problems: list[str] = []
+    root, paths = root_of(dataset), files(dataset)
+    table = paths["labels"]
+    rows = _by_id(table, read_rows(table, problems) or [], problems)
+    names = class_names(dataset, problems)
+    if names is None:
+        names = tuple(sorted({label for row in rows.values() for label in row.labels}))
+    _check_labels(table, rows.values(), names, problems)
+    lists = _split(dataset, rows, paths, problems)
+    used = {image: rows[image] for image in union(lists) if image in rows}
+    masks = _find_masks(root, dataset.get("masks"), used, problems)
+    if "train" not in paths:
+        lists["train"] = [image for image in lists["train_aug"] if image in masks]
+    classes = [(i, i, name) for i, name in enumerate(names, start=1)]
+    source = Source(
+        names=names,
+        coding=[(0, 0, "background"), *classes, (IGNORE, IGNORE, "ignore")],
+        lists=lists,
+        labels={i: [name for name in names if name in row.labels] for i, row in used.items()},
+        images=_find_images(root, dataset.get("images"), used, problems),
+        masks=masks,
+        problems=problems,
+    )
+    finish_lists(dataset, source)
+    return source
+
+
+def _by_id(table: Path, rows: list[Row], problems: list[str]) -> dict[str, Row]:
+    """The rows by image id; hostile names and names that share an id are reported."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        where = f"{table}, line {row.line}: image {row.image!r}"
+        if is_hostile(row.image):
+            problems.append(
+                f"{where} is not a path below the images folder: "
+                "write it relative, with / and without .."
+            )
+            continue
+        first = found.setdefault(image_id(row.image), row)
+        if first is not row:
+            problems.append(
+                f"{where} has the same id {image_id(row.image)!r} as {first.image!r} "
+                f"in line {first.line}: remove or rename one"
+            )
+    return found
+
+
+def _check_labels(
+    table: Path, rows: Iterable[Row], names: tuple[str, ...], problems: list[str]
+) -> None:
+    problems += [
+        f"{table}: {name!r} cannot be the name of a class: it names a row of the metrics; rename it"
+        for name in RESERVED
+        if name in names
+    ]
+    if len(names) > MOST_CLASSES:
+        problems.append(
+            f"{table}: {len(names)} classes; masks of 8 bits hold {MOST_CLASSES}: merge some"
+        )
+    for row in rows:
+        where = f"{table}, line {row.line}"
+        if not row.labels:
+            problems.append(f"{where}: {row.image!r} has no labels: add one or remove the row")
+        problems += [
+            f"{where}: label {label!r} of {row.image!r} is not a class"
+            f"{did_you_mean(label, names)}: correct it or add it to dataset.classes"
+            for label in row.labels
+            if label not in names
+        ]
+
+
+def _split(
+    dataset: dict, rows: dict[str, Row], paths: dict[str, Path], problems: list[str]
+) -> dict[str, list[str]]:
+    """The three lists; train is left empty unless there is a list for it.
+
+    With a list for val alone, all other images are for training; with a list for training
+    alone, there is no val.
+    """
+    lists: dict[str, list[str]] = {"train_aug": [], "train": [], "val": []}
+    for key in lists.keys() & paths.keys():
+        lists[key] = _read_ids(key, paths[key], paths["labels"], rows, problems)
+    if "train_aug" in paths:
+        return lists
+    if "val" in paths:
+        in_val = set(lists["val"])
+    elif any(row.split for row in rows.values()):
+        in_val = {image for image, row in rows.items() if row.split == "val"}
+        problems += [
+            f"{paths['labels']}, line {row.line}: split {row.split!r} of {row.image!r}: "
+            "write train or val"
+            for row in rows.values()
+            if row.split not in ("train", "val")
+        ]
+    else:
+        fraction, seed = dataset.get("val_fraction", 0.2), dataset.get("seed", 0)
+        in_val = {image for image in rows if _uniform(image, seed) < fraction}
+    lists["train_aug"] = [image for image in rows if image not in in_val]
+    if "val" not in paths:
+        lists["val"] = [image for image in rows if image in in_val]
+    return lists
+
+
+def _read_ids(
+    key: str, path: Path, table: Path, rows: dict[str, Row], problems: list[str]
+) -> list[str]:
+    ids = [image_id(line) for line in read_list(path, problems, f"add it or set dataset.{key}")]
+    problems += [
+        f"{path}: {image!r} has no row in {table}: add one or take it out of the list"
+        for image in ids
+        if image not in rows
+    ]
+    report_duplicates(path, ids, problems)
+    return ids
+
+
+def _uniform(image: str, seed: int) -> float:
+    """A number in [0, 1) that depends on the name and the seed only: new images move none."""
+    digest = hashlib.sha256(f"{seed}:{image}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _find_images(
+    root: Path, name: str | None, rows: dict[str, Row], problems: list[str]
+) -> dict[str, Path]:
+    folder = resolve(root, name, "images")
+    if name and not folder.is_dir():
+        problems.append(f"{folder}: no such folder: correct dataset.images")
+        return {}
+    folder = folder if folder.is_dir() else root
+    stems = {image: without_suffix(row.image) for image, row in rows.items()}
+    found = scan(folder, stems.values(), IMAGE_SUFFIXES)
+    images = {}
+    for image, stem in stems.items():
+        candidates = found.get(stem, [])
+        if rows[image].image != stem:  # written with its suffix: then it is that file or none
+            exact = [path for path in candidates if path == folder / rows[image].image]
+        else:
+            exact = candidates
+        if len(exact) == 1:
+            images[image] = exact[0]
+            continue
+        there = f" (there: {', '.join(path.name for path in candidates)})" if candidates else ""
+        problems.append(
+            f"{folder}: {len(exact)} images for {rows[image].image!r} of line "
+            f"{rows[image].line}{there}: correct its name in the table or add the file"
+        )
+    return images
+
+
+def _find_masks(
+    root: Path, name: str | None, rows: dict[str, Row], problems: list[str]
+) -> dict[str, Path]:
+    folder = resolve(root, name, "masks")
+    if not folder.is_dir():
+        if name:
+            problems.append(f"{folder}: no such folder: correct dataset.masks")
+        return {}
+    stems = {image: without_suffix(row.image) for image, row in rows.items()}
+    found = scan(folder, stems.values(), (".png",))
+    masks = {image: found[stem][0] for image, stem in stems.items() if stem in found}
+    if rows and not masks and any(folder.iterdir()):
+        problems.append(
+            f"{folder}: no mask has the name of an image (for {next(iter(stems.values()))!r} it "
+            "would be that name with .png): rename them or remove the folder"
+        )
+    return masks

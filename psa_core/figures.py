@@ -1,0 +1,74 @@
+"""Pictures of what the stages make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from psa_core.artifacts import IGNORE, VOC_PALETTE, replacing
+from psa_core.maps import resize
+
+matplotlib.use("Agg")
+COLOURS = np.array(VOC_PALETTE, np.uint8).reshape(256, 3)
+NEUTRAL = np.array([235, 235, 235], np.uint8)
+
+
+def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """An image uint8 [H, W, 3] tinted by label map uint8 [H, W]; what is ignored turns pale."""
+    colour = COLOURS[labels]
+    colour[labels == IGNORE] = NEUTRAL
+    weight = np.where(labels == 0, 0.0, np.where(labels == IGNORE, 0.75, 0.65))[..., None]
+    grey = np.where(labels[..., None] == 0, image * 0.6, image)
+    return (weight * colour + (1 - weight) * grey).astype(np.uint8)
+
+
+def heat(image: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """An image uint8 [H, W, 3] under its strongest class activation map, float [K, h, w]."""
+    strongest = resize(maps.max(0, keepdims=True), image.shape[:2])[0].clip(0, 1)
+    warm = plt.get_cmap("inferno")(strongest)[..., :3] * 255
+    return (0.35 * image + 0.65 * warm).astype(np.uint8)
+
+
+def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], names: Sequence[str]) -> Figure:
+    """Pictures uint8 [H, W, 3], a row an image and a column a stage, with a legend of classes."""
+    columns = max(map(len, rows), default=1)
+    figure, axes = plt.subplots(
+        max(1, len(rows)), columns, figsize=(2.2 * columns, 2.0 * len(rows) + 0.9), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for line, row in zip(axes, rows, strict=False):
+        for axis, picture in zip(line, row, strict=False):
+            axis.imshow(picture)
+    for axis, title in zip(axes[0], titles, strict=False):
+        axis.set_title(title, fontsize=10)
+    patches = [Patch(color=COLOURS[i] / 255, label=name) for i, name in enumerate(names, start=1)]
+    figure.legend(handles=patches, loc="lower center", ncols=min(7, len(patches)), frameon=False)
+    figure.tight_layout(rect=(0, 0.9 / figure.get_figheight() / 2, 1, 1), pad=0.3)
+    return figure
+
+
+def bars(metrics: pd.DataFrame) -> Figure:
+    """IoU of each class and their mean at each stage; `metrics` as in results/metrics.csv."""
+    table = metrics.assign(stage=metrics["stage"] + " (" + metrics["split"] + ")")
+    table = table.pivot_table(index="class", columns="stage", values="iou", sort=False)
+    axis = table.plot.bar(figsize=(1.2 * len(table) + 3, 3.6), width=0.8, colormap="viridis", rot=30)
+    axis.set(xlabel="", ylabel="IoU (%)", ylim=(0, 100))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, ncols=len(table.columns), loc="upper center")
+    axis.figure.tight_layout()
+    return axis.figure
+
+
+def save(path: str | Path, figure: Figure) -> None:
+    """Write a figure as PNG."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    plt.close(figure)

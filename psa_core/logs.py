@@ -1,0 +1,66 @@
+"""What a stage tells people: a log file, lines on the terminal, progress with the time left."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+log = logging.getLogger(__name__)
+PACKAGES = ("torch", "torchvision", "lightning", "timm", "numpy", "scipy", "pydensecrf2")
+
+
+@contextmanager
+def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
+    """Log a stage to `path` and to the terminal: versions and facts first, time and outcome last.
+
+    An error is written to the log with its traceback and goes on to the caller.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
+    logging.captureWarnings(True)
+    start = time.monotonic()
+    log.info("python %s, %s", platform.python_version(), ", ".join(_versions()))
+    for name, fact in facts.items():
+        log.info("%s: %s", name, fact)
+    try:
+        yield logging.getLogger("psa_core")
+    except Exception:
+        log.exception("failed after %.0f s", time.monotonic() - start)
+        raise
+    log.info("done in %.1f s", time.monotonic() - start)
+
+
+def _versions() -> Iterator[str]:
+    for package in PACKAGES:
+        try:
+            yield f"{package} {version(package)}"
+        except PackageNotFoundError:
+            continue
+
+
+def progress(items: Iterable, *, total: int, label: str) -> Iterator:
+    """Pass items on; show a bar with the time left in a terminal, a line each 10 s elsewhere."""
+    if sys.stderr.isatty() and not os.environ.get("CI"):
+        yield from tqdm(items, total=total, desc=label)
+        return
+    start = last = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if done == total or now - last > 10:
+            left = (now - start) / done * (total - done)
+            log.info("%s %d/%d, %.0f s so far, %.0f s left", label, done, total, now - start, left)
+            last = now

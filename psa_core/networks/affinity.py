@@ -1,0 +1,47 @@
+"""AffinityNet: features whose L1 distance tells whether two cells belong to one class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from psa_core.networks.backbone import Backbone
+
+
+class AffinityNetwork(nn.Module):
+    """Three levels of the backbone, each reduced by a 1x1 convolution, joined at stride 8.
+
+    channels: widths that the levels are reduced to, finest first; the feature has their sum.
+    group_norm: normalise each reduced level (groups of 8 channels), as the release does with VGG16.
+    """
+
+    stride = 8
+
+    def __init__(self, backbone: Backbone, *, channels: Sequence[int], group_norm: bool):
+        super().__init__()
+        self.backbone = backbone
+        self.reduce = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(wide, narrow, 1, bias=False),
+                nn.GroupNorm(narrow // 8, narrow) if group_norm else nn.Identity(),
+                nn.ELU(),
+            )
+            for wide, narrow in zip(backbone.level_channels, channels, strict=True)
+        )
+        self.join = nn.Conv2d(sum(channels), sum(channels), 1, bias=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Features float [B, D, H / 8, W / 8] of images [B, 3, H, W] in [0, 1].
+
+        H and W must be multiples of the backbone's coarsest stride for the map to cover the image
+        exactly; coarser levels are upsampled to stride 8.
+        """
+        size = [side // self.stride for side in images.shape[2:]]
+        levels = [
+            F.interpolate(reduce(level), size, mode="bilinear", align_corners=False)
+            for reduce, level in zip(self.reduce, self.backbone(images).levels, strict=True)
+        ]
+        return F.elu(self.join(torch.cat(levels, dim=1)))

@@ -1,0 +1,89 @@
+"""Segmentation networks: a plain atrous head, or an architecture of segmentation-models-pytorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import segmentation_models_pytorch as smp
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from psa_core.networks.backbone import Backbone
+
+
+class AtrousNetwork(nn.Module):
+    """Three levels of the backbone joined at stride 8, two 3x3 atrous convolutions on them.
+
+    The head is that of the paper's Ours-ResNet38 (dilation 12 there, C + 1 outputs).
+
+    classes: number of object classes C; background comes first in the output.
+    level_channels: widths that the levels are reduced to, finest first.
+    channels: width between the two atrous convolutions. dilation: of both, in cells.
+    """
+
+    stride = 8
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        classes: int,
+        *,
+        level_channels: Sequence[int],
+        channels: int,
+        dilation: int,
+    ):
+        super().__init__()
+        self.backbone = backbone
+        self.reduce = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(wide, narrow, 1, bias=False), nn.BatchNorm2d(narrow), nn.ReLU())
+            for wide, narrow in zip(backbone.level_channels, level_channels, strict=True)
+        )
+        atrous = {"kernel_size": 3, "padding": dilation, "dilation": dilation}
+        self.head = nn.Sequential(
+            nn.Conv2d(sum(level_channels), channels, bias=False, **atrous),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, classes + 1, **atrous),
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [B, C + 1, H / 8, W / 8] of images float [B, 3, H, W] in [0, 1]."""
+        size = [side // self.stride for side in images.shape[2:]]
+        levels = [
+            F.interpolate(reduce(level), size, mode="bilinear", align_corners=False)
+            for reduce, level in zip(self.reduce, self.backbone(images).levels, strict=True)
+        ]
+        return self.head(torch.cat(levels, dim=1))
+
+
+class LibraryNetwork(nn.Module):
+    """An architecture of segmentation-models-pytorch by name, on a backbone of timm.
+
+    architecture: for example `deeplabv3plus`, `segformer`, `upernet` or `unet`. Its encoder takes
+    the weights of our `Backbone`, of which it leaves out what comes after the last level.
+    """
+
+    stride = 32
+
+    def __init__(self, backbone: Backbone, classes: int, *, architecture: str):
+        super().__init__()
+        network = smp.create_model(
+            architecture,
+            encoder_name=f"tu-{backbone.name}",
+            encoder_weights=None,
+            classes=classes + 1,
+        )
+        # timm's feature networks name some layers stages_0 in place of stages.0
+        state = {k.replace(".", "_"): v for k, v in backbone.network.state_dict().items()}
+        encoder = network.encoder.model
+        encoder.load_state_dict({k: state[k.replace(".", "_")] for k in encoder.state_dict()})
+        self.backbone = network.encoder
+        self.backbone.stride = self.stride
+        self.decoder, self.head = network.decoder, network.segmentation_head
+        self.register_buffer("mean", backbone.mean.clone(), persistent=False)
+        self.register_buffer("std", backbone.std.clone(), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [B, C + 1, h, w] of images float [B, 3, H, W] in [0, 1]."""
+        return self.head(self.decoder(self.backbone((images - self.mean) / self.std)))

@@ -1,0 +1,24 @@
+"""Which cells of a feature map are neighbours (paper, eq. 4)."""
+
+def neighbour_offsets(gamma: float) -> list[tuple[int, int]]:
+    """Offsets (dy, dx) with 0 < distance < gamma in one half plane (paper, eq. 4); 34 at gamma 5."""
+    reach = range(-int(gamma), int(gamma) + 1)
+    return [
+        (dy, dx)
+        for dy in reach
+        for dx in reach
+        if (dy > 0 or (dy == 0 and dx > 0)) and dy * dy + dx * dx < gamma * gamma
+    ]
+
+
+def pair_slices(
+    offset: tuple[int, int], height: int, width: int
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Where both ends of an offset lie in the map: slices of the first cells, of the second."""
+    dy, dx = offset
+    rows = slice(0, max(0, height - dy)), slice(dy, None)
+    if dx >= 0:
+        columns = slice(0, max(0, width - dx)), slice(dx, None)
+    else:
+        columns = slice(-dx, None), slice(0, max(0, width + dx))
+    return (rows[0], columns[0]), (rows[1], columns[1])

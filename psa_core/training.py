@@ -1,0 +1,270 @@
+"""The training loop that the three networks share; it belongs to Lightning."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import lightning
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from torch import nn
+from torch.utils.data import DataLoader
+
+from psa_core import networks
+from psa_core.artifacts import write_table
+from psa_core.augmentation import EpochSampler, TrainingImages, training_transform
+from psa_core.compute import open_device
+
+log = logging.getLogger(__name__)
+
+Losses = Callable[[nn.Module, torch.Tensor, torch.Tensor], dict[str, torch.Tensor]]
+
+
+def parameter_groups(
+    network: nn.Module,
+    *,
+    learning_rate: float,
+    new_layer_factor: float,
+    bias_factor: float,
+    weight_decay: float,
+) -> list[dict]:
+    """Optimizer groups: backbone and new layers, weights and biases apart (as the release does).
+
+    New layers learn `new_layer_factor` times faster than the backbone, biases `bias_factor` times
+    faster than weights; one-dimensional parameters (biases, norms) have no weight decay.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    backbone = {id(parameter) for parameter in network.backbone.parameters()}
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            key = (id(parameter) not in backbone, parameter.ndim <= 1)
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": learning_rate
+            * (new_layer_factor if is_new else 1)
+            * (bias_factor if is_bias else 1),
+            "weight_decay": 0.0 if is_bias else weight_decay,
+        }
+        for (is_new, is_bias), parameters in groups.items()
+    ]
+
+
+class Task(lightning.LightningModule):
+    """A network, its losses and its optimizer, as Lightning wants them.
+
+    losses: returns the named terms of a batch; "loss" is the one that is minimised.
+    optimizer: section `optimizer` of the configuration.
+    """
+
+    def __init__(self, network: nn.Module, losses: Losses, optimizer: dict, *, seed: int):
+        super().__init__()
+        self.network, self.losses, self.optimizer, self.seed = network, losses, optimizer, seed
+
+    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
+        # Dropout then depends on the step alone: a resumed training repeats an unbroken one.
+        torch.manual_seed(self.seed + self.global_step)
+
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
+        terms = self.losses(self.network, *batch)
+        self.log_dict(terms, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+        self.log("running_loss", terms["loss"], prog_bar=True, logger=False)
+        return terms["loss"]
+
+    def configure_optimizers(self) -> dict:
+        options = dict(self.optimizer)
+        name, schedule = options.pop("name"), options.pop("schedule")
+        momentum = options.pop("momentum")
+        groups = parameter_groups(self.network, **options)
+        if name == "sgd":
+            optimizer = torch.optim.SGD(groups, momentum=momentum)
+        else:
+            optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](groups)
+        steps = self.trainer.estimated_stepping_batches
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_at(schedule, steps))
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+
+def learning_rate_at(schedule: str, steps: int) -> Callable[[int], float]:
+    """Factor on the learning rate at each step: "poly" (power 0.9, the release's) or "constant"."""
+    if schedule == "poly":
+        return lambda step: max(0.0, 1 - step / steps) ** 0.9
+    return lambda step: 1.0
+
+
+def train(
+    stage: str,
+    losses: Losses,
+    paths: Sequence[str | Path],
+    targets: Sequence[torch.Tensor | str | Path],
+    *,
+    classes: int,
+    network: dict,
+    training: dict,
+    seed: int,
+    checkpoints: str | Path,
+    output: str | Path,
+    losses_output: str | Path,
+    device: str,
+    devices: int,
+    threads: int,
+) -> None:
+    """Build the network of a stage, train it on images and targets, write it.
+
+    stage: "cam", "affinity" or "segmentation". losses: the named terms of a batch.
+    paths, targets: see `TrainingImages`. classes: number of object classes C.
+    network, training: the sections of the stage's configuration.
+    checkpoints: a folder of this training's own; removed once the network is written.
+    output, losses_output: files of the network and of its losses, a row an epoch.
+    Raises ValueError where there are fewer images than one batch, or a loss is not finite.
+    """
+    chosen = open_device(device, threads)
+    stamp = [stage, classes, network, training, seed, list(map(str, paths)), _digests(targets)]
+    training = dict(training)
+    transform = training_transform(
+        **{key: training.pop(key) for key in ("crop_size", "longest_side", "color_jitter")}
+    )
+    torch.manual_seed(seed)
+    built = networks.build(stage, network, classes)
+    images = TrainingImages(paths, targets, transform, seed=seed)
+    table = fit(
+        built,
+        losses,
+        images,
+        **training,
+        seed=seed,
+        folder=Path(checkpoints),
+        stamp=stamp,
+        device=chosen,
+        devices=devices,
+        workers=max(1, threads // 2),
+    )
+    networks.write(output, built, stage, network, classes)
+    write_table(losses_output, table)
+    shutil.rmtree(checkpoints)
+
+
+def _digests(targets: Sequence[torch.Tensor | str | Path]) -> str:
+    digest = hashlib.sha256()
+    for target in targets:
+        is_label = isinstance(target, torch.Tensor)
+        digest.update(target.numpy().tobytes() if is_label else Path(target).read_bytes())
+    return digest.hexdigest()
+
+
+def fit(
+    network: nn.Module,
+    losses: Losses,
+    images: TrainingImages,
+    *,
+    epochs: int,
+    batch_size: int,
+    optimizer: dict,
+    seed: int,
+    folder: Path,
+    stamp: object,
+    device: torch.device,
+    devices: int = 1,
+    workers: int = 0,
+) -> pd.DataFrame:
+    """Train a network in place; interrupted, the next call with the same stamp goes on.
+
+    folder: where the last epoch's checkpoint lives while the training lasts.
+    stamp: builtins that the weights depend on; a checkpoint with another stamp is thrown away.
+    Returns the mean losses, one row an epoch.
+    """
+    if len(images) < batch_size:
+        raise ValueError(
+            f"{len(images)} training images are fewer than one batch of {batch_size}; "
+            "add images or lower batch_size"
+        )
+    checkpoint = _checkpoint_of(folder, stamp)
+    loader = DataLoader(
+        images,
+        batch_size=batch_size,
+        sampler=EpochSampler(len(images), seed=seed),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        drop_last=True,
+        pin_memory=device.type == "cuda",
+    )
+    is_terminal = sys.stderr.isatty()
+    report = Report(epochs)
+    trainer = lightning.Trainer(
+        max_epochs=epochs,
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=devices,
+        precision="16-mixed" if device.type == "cuda" else "32-true",
+        logger=False,
+        callbacks=[
+            # The report comes first, so that a checkpoint holds the losses of its own epoch.
+            report,
+            ModelCheckpoint(folder, filename="last", enable_version_counter=False),
+            *([TQDMProgressBar()] if is_terminal else []),
+        ],
+        enable_progress_bar=is_terminal,
+        enable_model_summary=False,
+    )
+    task = Task(network.to(memory_format=torch.channels_last), losses, optimizer, seed=seed)
+    trainer.fit(task, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    network.cpu().eval()
+    return pd.DataFrame(report.rows)
+
+
+def _checkpoint_of(folder: Path, stamp: object) -> Path | None:
+    """The checkpoint to go on from; leftovers of another configuration are removed."""
+    digest = hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()
+    stamped, checkpoint = folder / "stamp", folder / "last.ckpt"
+    if stamped.exists() and stamped.read_text() == digest:
+        if checkpoint.exists():
+            log.info("going on from %s", checkpoint)
+            return checkpoint
+        return None
+    if stamped.exists():
+        log.info("%s belongs to another configuration or data: training starts anew", folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    stamped.write_text(digest)
+    return None
+
+
+class Report(Callback):
+    """A line an epoch with the losses and the time left; stops at a loss that is not finite."""
+
+    def __init__(self, epochs: int):
+        self.epochs, self.start, self.first = epochs, 0.0, 0
+        self.rows: list[dict[str, float]] = []
+
+    def state_dict(self) -> dict:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.rows = state["rows"]
+
+    def on_train_start(self, trainer: lightning.Trainer, task: Task) -> None:
+        self.start, self.first = time.monotonic(), trainer.current_epoch
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, task: Task) -> None:
+        metrics = sorted(trainer.callback_metrics.items())
+        losses = {name: float(value) for name, value in metrics if name != "running_loss"}
+        if not all(map(math.isfinite, losses.values())):
+            raise ValueError(f"a loss is not finite ({losses}): lower optimizer.learning_rate")
+        done = trainer.current_epoch + 1
+        self.rows.append({"epoch": done, **losses})
+        seconds = time.monotonic() - self.start
+        left = seconds / (done - self.first) * (self.epochs - done)
+        terms = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        log.info("epoch %d/%d: %s, %.0f s so far, %.0f s left", done, self.epochs, terms, seconds, left)

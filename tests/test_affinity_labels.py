@@ -1,0 +1,77 @@
+"""The rule that makes affinity labels (paper, section 3.2), by hand."""
+
+import numpy as np
+
+from psa_core.affinity_labels import affinity_labels, confident_areas
+
+# With weightless pairwise terms the CRF leaves the arg max to the scores.
+NO_CRF = {
+    "iterations": 1,
+    "gaussian": {"sxy": 1, "compat": 0},
+    "bilateral": {"sxy": 1, "srgb": 1, "compat": 0},
+}
+
+
+def test_every_pair_of_arg_maxima():
+    # rows: at alpha_low background, class 5, class 9; columns: the same at alpha_high.
+    low = np.array([[0, 0, 0], [1, 1, 1], [2, 2, 2]])
+    high = np.array([[0, 1, 2], [0, 1, 2], [0, 1, 2]])
+    expected = [
+        [0, 255, 255],  # background at alpha_low alone says nothing
+        [0, 5, 5],  # background at alpha_high wins over an object, as in the release
+        [0, 9, 9],  # which object is decided at alpha_low
+    ]
+    labels = confident_areas(low, high, [5, 9])
+    np.testing.assert_array_equal(labels, expected)
+    assert labels.dtype == np.uint8
+
+
+def test_labels_of_an_image():
+    # M:           0      .01    .2            .5     .9
+    # (1 - M)^4:   1      .961   .410 > .2     .0625  .0001
+    # (1 - M)^24:  1      .786   .0047 < .2    6e-8   1e-24
+    # so:          back-  back-  neutral       class  class
+    rows = np.array([[0, 0.01, 0.2, 0.5, 0.9], [0, 0, 0.1, 0.6, 0.1]])
+    labels = affinity_labels(
+        np.full((1, 5, 3), 128, np.uint8),
+        rows[:, None],
+        [4, 20],
+        alpha_low=4,
+        alpha_high=24,
+        dcrf=NO_CRF,
+    )
+    np.testing.assert_array_equal(labels, [[0, 0, 255, 20, 4]])
+
+
+def test_maps_are_brought_to_the_size_of_the_image():
+    labels = affinity_labels(
+        np.full((16, 24, 3), 128, np.uint8),
+        np.array([[[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]]),
+        [7],
+        alpha_low=4,
+        alpha_high=24,
+        dcrf=NO_CRF,
+    )
+    assert labels.shape == (16, 24)
+    assert (labels[:, :4] == 7).all()
+    assert (labels[:, 12:] == 0).all()
+
+
+def test_the_image_moves_the_border_of_the_areas():
+    """A map that spills over a colour edge is no confident object there."""
+    image = np.full((16, 16, 3), 20, np.uint8)
+    image[:, 8:] = 230
+    maps = np.zeros((1, 16, 16))
+    maps[0, :, :8], maps[0, :, 8:10] = 0.9, 0.6
+    dcrf = {
+        "iterations": 10,
+        "gaussian": {"sxy": 3, "compat": 3},
+        "bilateral": {"sxy": 80, "srgb": 13, "compat": 10},
+    }
+    options = {"alpha_low": 4, "alpha_high": 24}
+    np.testing.assert_array_equal(
+        affinity_labels(image, maps, [3], dcrf=NO_CRF, **options)[0], [3] * 10 + [0] * 6
+    )
+    np.testing.assert_array_equal(
+        affinity_labels(image, maps, [3], dcrf=dcrf, **options)[0], [3] * 8 + [255] * 2 + [0] * 6
+    )

@@ -1,0 +1,133 @@
+"""Files: whole or not at all, and what was written is what is read."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from psa_core import artifacts
+
+
+def test_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def fail():
+        with artifacts.replacing(path) as temporary:
+            temporary.write_text("half of the n")
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_file_appears_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "folder" / "file.txt"
+    with artifacts.replacing(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+        assert temporary.suffix == path.suffix  # writers choose a format by it
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_file_has_the_permissions_of_any_other(tmp_path):
+    (tmp_path / "plain").touch()
+    artifacts.write_array(tmp_path / "array.npy", np.zeros(1))
+    modes = [os.stat(tmp_path / name).st_mode for name in ("plain", "array.npy")]
+    assert modes[0] == modes[1]
+
+
+def test_palette_is_that_of_voc():
+    """Colours from the development kit's masks: aeroplane, person, tv monitor, void."""
+    colours = np.array(artifacts.VOC_PALETTE).reshape(256, 3).tolist()
+    assert colours[0] == [0, 0, 0]
+    assert colours[1] == [128, 0, 0]
+    assert colours[15] == [192, 128, 128]
+    assert colours[20] == [0, 64, 128]
+    assert colours[255] == [224, 224, 192]
+
+
+def test_label_map_keeps_indices_and_shows_colours(tmp_path):
+    labels = np.array([[0, 1, 15], [255, 20, 7]], np.uint8)
+    artifacts.write_label_map(tmp_path / "a.png", labels)
+    read = artifacts.read_label_map(tmp_path / "a.png")
+    np.testing.assert_array_equal(read, labels)
+    assert read.dtype == np.uint8
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode == "P"
+        assert image.convert("RGB").getpixel((2, 0)) == (192, 128, 128)
+
+
+def test_grey_label_map_is_read_as_indices(tmp_path):
+    Image.fromarray(np.array([[0, 3]], np.uint8)).save(tmp_path / "a.png")
+    assert artifacts.read_label_map(tmp_path / "a.png").tolist() == [[0, 3]]
+
+
+def test_coloured_label_map_is_refused(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a.png: mode RGB"):
+        artifacts.read_label_map(tmp_path / "a.png")
+
+
+def test_array_comes_back_in_half_precision(tmp_path, rng):
+    array = rng.random((2, 3, 4))
+    artifacts.write_array(tmp_path / "a.npy", array)
+    read = artifacts.read_array(tmp_path / "a.npy")
+    assert read.dtype == np.float32
+    np.testing.assert_allclose(read, array, rtol=2**-11)
+    assert (tmp_path / "a.npy").stat().st_size < 128 + 2 * array.size + 64
+
+
+@pytest.mark.parametrize("kept", [0, 20, -5])
+def test_broken_array_is_named(tmp_path, kept):
+    path = tmp_path / "broken.npy"
+    artifacts.write_array(path, np.zeros((3, 4)))
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"broken.npy: not a readable .npy"):
+        artifacts.read_array(path)
+
+
+def test_array_of_objects_is_not_unpickled(tmp_path):
+    np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"objects.npy"):
+        artifacts.read_array(tmp_path / "objects.npy")
+
+
+def test_edges_of_several_images(tmp_path, rng):
+    edges = {
+        name: rng.random((34, *size)).astype(np.float16)
+        for name, size in {"2007_000032": (4, 6), "b.c": (1, 1)}.items()
+    }
+    edges["2007_000032"][0, 0, -1] = np.nan
+    artifacts.write_edges(tmp_path / "edges.h5", edges.items())
+    for name, expected in edges.items():
+        read = artifacts.read_edges(tmp_path / "edges.h5", name)
+        assert read.dtype == np.float32
+        np.testing.assert_array_equal(read, expected.astype(np.float32))
+
+
+def test_interrupted_edges_leave_nothing(tmp_path):
+    def images():
+        yield "a", np.zeros((34, 2, 2), np.float16)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        artifacts.write_edges(tmp_path / "edges.h5", images())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_by_image():
+    assert artifacts.by_image(["results/a.npy", "results/b.c.npy"]) == {
+        "a": "results/a.npy",
+        "b.c": "results/b.c.npy",
+    }
+
+
+def test_table(tmp_path):
+    artifacts.write_table(tmp_path / "t.csv", pd.DataFrame({"class": ["cat"], "iou": [100 / 3]}))
+    assert (tmp_path / "t.csv").read_text() == "class,iou\ncat,33.3333\n"

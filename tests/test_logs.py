@@ -1,0 +1,85 @@
+"""Log files and progress: what a person finds when something took long or went wrong."""
+
+import logging
+import sys
+
+import pytest
+
+from psa_core import logs
+
+
+@pytest.fixture(autouse=True)
+def restored_logging():
+    """A stage sets up the process's logging; put it back for other tests."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()
+    root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(False)
+
+
+@pytest.fixture
+def no_terminal(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+
+
+def test_log_tells_versions_facts_and_outcome(tmp_path):
+    path = tmp_path / "new" / "cam.log"
+    with logs.stage(path, settings={"flip": True}) as log:
+        log.info("in the middle")
+    first, *middle, last = path.read_text().splitlines()
+    assert f"python {sys.version.split()[0]}" in first
+    assert "torch 2." in first
+    assert middle[0].endswith("settings: {'flip': True}")
+    assert middle[1].endswith("INFO in the middle")
+    assert "done in 0.0 s" in last
+
+
+def test_error_is_logged_with_its_traceback_and_goes_on(tmp_path):
+    path = tmp_path / "cam.log"
+    with pytest.raises(KeyError, match="nose"), logs.stage(path):
+        raise KeyError("nose")
+    text = path.read_text()
+    assert "ERROR failed after 0 s" in text
+    assert "Traceback" in text
+    assert "KeyError: 'nose'" in text
+    assert "done in" not in text
+
+
+def test_log_is_of_the_last_run_and_of_its_own_stage(tmp_path):
+    for name in ("a", "b", "a"):
+        with logs.stage(tmp_path / name, run=name):
+            pass
+    assert (tmp_path / "a").read_text().count("run: a") == 1
+    assert "run: a" not in (tmp_path / "b").read_text()
+
+
+def test_warnings_reach_the_log(tmp_path):
+    import warnings
+
+    with warnings.catch_warnings(), logs.stage(tmp_path / "log"):
+        warnings.simplefilter("always")
+        warnings.warn("careful", stacklevel=1)
+    assert "careful" in (tmp_path / "log").read_text()
+
+
+def test_progress_passes_items_on_and_reports_the_end(caplog, no_terminal):
+    caplog.set_level(logging.INFO)
+    assert list(logs.progress("abc", total=3, label="images")) == ["a", "b", "c"]
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("images 3/3, 0 s so far, 0 s left")
+
+
+def test_progress_estimates_the_time_left(caplog, no_terminal, monkeypatch):
+    # 8 s an item: no line before 10 s have passed, then one after two items.
+    clock = iter([0.0, 8, 16, 24, 32])
+    monkeypatch.setattr(logs.time, "monotonic", lambda: next(clock))
+    caplog.set_level(logging.INFO)
+    list(logs.progress(range(4), total=4, label="images"))
+    assert caplog.messages == [
+        "images 2/4, 16 s so far, 16 s left",
+        "images 4/4, 32 s so far, 0 s left",
+    ]

@@ -1,0 +1,66 @@
+"""The background map (paper, eq. 2), resizing and arg max of class maps."""
+
+import numpy as np
+
+from psa_core import maps
+
+TWO_CLASSES = np.array([[[0.5, 0.0, 1.0]], [[0.25, 0.0, 0.3]]])
+
+
+def test_background_is_what_the_best_class_leaves_to_the_power_alpha():
+    # (1 - .5)^2 = .25, (1 - 0)^2 = 1, (1 - 1)^2 = 0.
+    scores = maps.with_background(TWO_CLASSES, 2)
+    np.testing.assert_allclose(scores, [[[0.25, 1, 0]], *TWO_CLASSES])
+
+
+def test_background_at_the_alphas_of_the_paper():
+    # .5^4 = .0625, .5^16 = 1.52588e-5, .5^24 = 5.96046e-8.
+    background = [maps.with_background(TWO_CLASSES, alpha)[0, 0, 0] for alpha in (4, 16, 24)]
+    np.testing.assert_allclose(background, [0.0625, 1.52588e-5, 5.96046e-8], rtol=1e-5)
+
+
+def test_map_a_little_above_one_has_no_background():
+    """Rounding to float16 must not make the power of a negative number."""
+    assert maps.with_background(np.array([[[1.0005]]]), 1.5)[0] == 0
+
+
+def test_enlarged_maps_keep_cell_centres_in_place():
+    # The centres of the four new cells lie at 0 (clamped), 1/4, 3/4 and 1 between the old two.
+    enlarged = maps.resize(np.array([[[0.0, 4.0]], [[4.0, 0.0]]]), (1, 4))
+    np.testing.assert_allclose(enlarged, [[[0, 1, 3, 4]], [[4, 3, 1, 0]]])
+    assert enlarged.dtype == np.float32
+
+
+def test_enlarging_agrees_with_torch(rng):
+    import torch.nn.functional as F
+    from torch import from_numpy
+
+    small = rng.random((2, 5, 7), np.float32)
+    expected = F.interpolate(
+        from_numpy(small)[None], (23, 31), mode="bilinear", align_corners=False
+    )[0]
+    np.testing.assert_allclose(maps.resize(small, (23, 31)), expected, atol=1e-5)
+
+
+def test_shrinking_averages_all_that_a_cell_covers(rng):
+    """A constant stays constant and no pixel is left out."""
+    large = np.zeros((64, 8, 8))
+    large[np.arange(64), np.arange(64) // 8, np.arange(64) % 8] = 1
+    shrunk = maps.resize(large, (2, 2))
+    np.testing.assert_allclose(shrunk.sum(0), np.ones((2, 2)), atol=1e-5)
+    assert (shrunk.max((1, 2)) > 0).all()
+
+
+def test_same_size_is_returned_as_it_is():
+    array = np.array([[[0.1, 0.2]]], np.float16)
+    resized = maps.resize(array, (1, 2))
+    np.testing.assert_array_equal(resized, array)
+    assert resized.dtype == np.float32
+
+
+def test_arg_max_names_the_classes():
+    scores = np.array([[[0.5, 0.1, 0.2]], [[0.4, 0.7, 0.3]], [[0.1, 0.2, 0.5]]])
+    labels = maps.arg_max(scores, [3, 17], (1, 3))
+    np.testing.assert_array_equal(labels, [[0, 3, 17]])
+    assert labels.dtype == np.uint8
+    assert maps.arg_max(scores, [3, 17], (4, 9)).shape == (4, 9)

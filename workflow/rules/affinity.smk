@@ -1,0 +1,73 @@
+"""Affinities. Needs class maps; makes results/affinity/labels/, network.pt and edges/."""
+
+for shard, images in TRAIN_SHARDS.items():
+
+    rule:
+        """Confident areas of one shard of images, by eq. 2 and the dense CRF (section 3.2)."""
+        name:
+            f"label_affinity_{shard}"
+        input:
+            index=f"results/dataset/shards/{shard}.csv",
+            classes="results/dataset/classes.csv",
+            maps=files("results/cam/maps/{}.npy", images),
+        output:
+            labels=files("results/affinity/labels/{}.png", images),
+        params:
+            settings=settings(**config["affinity"]["labels"]),
+        log:
+            f"results/logs/label_affinity/{shard}.log",
+        benchmark:
+            f"results/benchmarks/label_affinity/{shard}.tsv"
+        script:
+            "../scripts/label_affinity.py"
+
+
+rule train_affinity:
+    """Train AffinityNet on pairs of cells in the confident areas (paper, eq. 3 to 10)."""
+    input:
+        index="results/dataset/index.csv",
+        classes="results/dataset/classes.csv",
+        labels=files("results/affinity/labels/{}.png", IMAGES["train_aug"]),
+    output:
+        network="results/affinity/network.pt",
+        losses="results/affinity/losses.csv",
+    params:
+        settings=settings(
+            network=config["affinity"]["network"],
+            training=config["affinity"]["training"],
+            pairs=config["affinity"]["pairs"],
+            seed=config["seed"],
+        ),
+        checkpoints="results/.checkpoints/affinity",
+    threads: 8
+    log:
+        "results/logs/train_affinity.log",
+    benchmark:
+        "results/benchmarks/train_affinity.tsv"
+    script:
+        "../scripts/train_affinity.py"
+
+
+for shard, images in TRAIN_SHARDS.items():
+
+    rule:
+        """Affinities of neighbouring cells for one shard of images (paper, eq. 3 and 4)."""
+        name:
+            f"infer_affinity_{shard}"
+        input:
+            network="results/affinity/network.pt",
+            index=f"results/dataset/shards/{shard}.csv",
+        output:
+            edges=f"results/affinity/edges/{shard}.h5",
+        params:
+            settings=settings(
+                gamma=config["affinity"]["pairs"]["gamma"],
+                distance=config["affinity"]["pairs"]["distance"],
+            ),
+        threads: 8
+        log:
+            f"results/logs/infer_affinity/{shard}.log",
+        benchmark:
+            f"results/benchmarks/infer_affinity/{shard}.tsv"
+        script:
+            "../scripts/infer_affinity.py"

@@ -1,0 +1,59 @@
+"""What all rules share: the checked configuration, the image lists, shards and file names."""
+
+import hashlib
+import json
+import os
+from collections import defaultdict
+
+import yaml
+
+from psa_core.config import complete
+from psa_core.datasets import label_files, list_images, list_scored, shard_of
+from psa_core.datasets.scenes import CLASSES as SCENE_CLASSES
+
+# A preset given by --configfile stands alone; defaults come from the schema.
+if not workflow.config_settings.configfiles:
+
+    configfile: "config/config.yaml"
+
+
+with open(workflow.source_path("../../config/schema.yaml")) as schema_file:
+    config.update(complete(config, yaml.safe_load(schema_file)))
+
+# Threads that wait for work should sleep: spinning slows the data loader on the same cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+IMAGES = list_images(config["dataset"])
+SCORED = list_scored(config["dataset"])
+
+
+def by_shard(images):
+    """Image names by shard; a shard is a function of the image's name alone."""
+    shards = defaultdict(list)
+    for image in images:
+        shards[shard_of(image, config["dataset"]["shards"])].append(image)
+    return dict(sorted(shards.items()))
+
+
+TRAIN_SHARDS = by_shard(IMAGES["train_aug"])
+VAL_SHARDS = by_shard(IMAGES["val"])
+ALL_SHARDS = sorted({*TRAIN_SHARDS, *VAL_SHARDS})
+
+
+def files(pattern, images):
+    """A file for each image, for example files("results/cam/maps/{}.npy", images)."""
+    return [pattern.format(image) for image in images]
+
+
+def settings(**sections):
+    """One parameter for all that a rule's result depends on.
+
+    Snakemake compares parameters by their representation: keys are sorted, so that their order
+    in a file reruns nothing, and all are in one dictionary, so that swapped values are noticed.
+    """
+    return json.loads(json.dumps(sections, sort_keys=True))
+
+
+def digest(value):
+    """A short name for a long value, for use as a parameter."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]

@@ -1,0 +1,54 @@
+"""Pictures. Needs every stage's maps of a few images; makes results/figures/*.png."""
+
+
+SHOWN = IMAGES["train_aug"][:: -(-len(IMAGES["train_aug"]) // 6)]
+SHOWN_VAL = IMAGES["val"][:: -(-len(IMAGES["val"]) // 6)] if IMAGES["val"] else []
+
+
+rule figure_stages:
+    """A few training images through all stages, a row each."""
+    input:
+        index="results/dataset/index.csv",
+        classes="results/dataset/classes.csv",
+        maps=files("results/cam/maps/{}.npy", SHOWN),
+        areas=files("results/affinity/labels/{}.png", SHOWN),
+        walk=files("results/walk/labels/{}.png", SHOWN),
+        labels=files("results/labels/{}.png", SHOWN),
+    output:
+        "results/figures/stages.png",
+    log:
+        "results/logs/figure_stages.log",
+    benchmark:
+        "results/benchmarks/figure_stages.tsv"
+    script:
+        "../scripts/figure_stages.py"
+
+
+rule figure_predictions:
+    """A few validation images with the segmentation model's predictions."""
+    input:
+        index="results/dataset/index.csv",
+        classes="results/dataset/classes.csv",
+        predictions=files("results/segmentation/predictions/{}.png", SHOWN_VAL),
+    output:
+        "results/figures/predictions.png",
+    log:
+        "results/logs/figure_predictions.log",
+    benchmark:
+        "results/benchmarks/figure_predictions.tsv"
+    script:
+        "../scripts/figure_predictions.py"
+
+
+rule figure_metrics:
+    """The score of every stage, as bars."""
+    input:
+        "results/metrics.csv",
+    output:
+        "results/figures/metrics.png",
+    log:
+        "results/logs/figure_metrics.log",
+    benchmark:
+        "results/benchmarks/figure_metrics.tsv"
+    script:
+        "../scripts/figure_metrics.py"

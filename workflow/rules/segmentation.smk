@@ -1,0 +1,48 @@
+"""Segmentation model. Needs pseudo labels; makes results/segmentation/network.pt, predictions/."""
+
+
+rule train_segmentation:
+    """Train the segmentation model on the pseudo labels (paper, section 3.4)."""
+    input:
+        index="results/dataset/index.csv",
+        classes="results/dataset/classes.csv",
+        labels=files("results/labels/{}.png", IMAGES["train_aug"]),
+    output:
+        network="results/segmentation/network.pt",
+        losses="results/segmentation/losses.csv",
+    params:
+        settings=settings(
+            network=config["segmentation"]["network"],
+            training=config["segmentation"]["training"],
+            seed=config["seed"],
+        ),
+        checkpoints="results/.checkpoints/segmentation",
+    threads: 8
+    log:
+        "results/logs/train_segmentation.log",
+    benchmark:
+        "results/benchmarks/train_segmentation.tsv"
+    script:
+        "../scripts/train_segmentation.py"
+
+
+for shard, images in VAL_SHARDS.items():
+
+    rule:
+        """Predictions for one shard of the validation images, at several scales and mirrored."""
+        name:
+            f"predict_segmentation_{shard}"
+        input:
+            network="results/segmentation/network.pt",
+            index=f"results/dataset/shards/{shard}.csv",
+        output:
+            predictions=files("results/segmentation/predictions/{}.png", images),
+        params:
+            settings=settings(**config["segmentation"]["inference"]),
+        threads: 8
+        log:
+            f"results/logs/predict_segmentation/{shard}.log",
+        benchmark:
+            f"results/benchmarks/predict_segmentation/{shard}.tsv"
+        script:
+            "../scripts/predict_segmentation.py"

@@ -1,0 +1,33 @@
+"""The classification network, trained on image-level labels."""
+
+from typing import TYPE_CHECKING
+
+from psa_core import cam, logs, training
+from psa_core.datasets.index import read_classes, read_index
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+settings = snakemake.params.settings
+with logs.stage(snakemake.log[0], settings=settings):
+    classes = read_classes(snakemake.input.classes)
+    images = read_index(snakemake.input.index).query("train_aug == 1")
+    labels = [
+        cam.label_vector(classes.indices(names), len(classes.names)) for names in images["labels"]
+    ]
+    training.train(
+        "cam",
+        cam.losses,
+        images["path"],
+        labels,
+        classes=len(classes.names),
+        network=settings["network"],
+        training=settings["training"],
+        seed=settings["seed"],
+        checkpoints=snakemake.params.checkpoints,
+        output=snakemake.output.network,
+        losses_output=snakemake.output.losses,
+        device=snakemake.config["device"],
+        devices=snakemake.config["devices"],
+        threads=snakemake.threads,
+    )
