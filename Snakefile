@@ -1,6 +1,10 @@
 """From image-level labels to segmentation masks: one rules file a stage, in the order of the data."""
 
 
+# Used with --sdm apptainer alone; container/psa.def says how to build it.
+container: "container/psa.sif"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/dataset.smk"
 include: "workflow/rules/cam.smk"

@@ -14,6 +14,7 @@ import pandas as pd
 from PIL import Image
 
 IGNORE = 255
+REBUILD = "delete it, and the next run makes it again"
 
 
 def _voc_palette() -> list[int]:
@@ -22,7 +23,9 @@ def _voc_palette() -> list[int]:
     index = np.arange(256)
     for bit in range(8):
         for channel in range(3):
-            colours[:, channel] |= ((index >> (3 * bit + channel)) & 1).astype(np.uint8) << (7 - bit)
+            colours[:, channel] |= ((index >> (3 * bit + channel)) & 1).astype(np.uint8) << (
+                7 - bit
+            )
     return colours.flatten().tolist()
 
 
@@ -65,11 +68,14 @@ def write_label_map(path: str | Path, labels: np.ndarray) -> None:
 
 
 def read_label_map(path: str | Path) -> np.ndarray:
-    """Read uint8 [H, W] class indices. Raises ValueError for a PNG of another kind."""
-    with Image.open(path) as image:
-        if image.mode not in ("P", "L"):
-            raise ValueError(f"{path}: mode {image.mode}, expected a PNG of class indices (P or L)")
-        return np.array(image)
+    """Read uint8 [H, W] class indices. Raises ValueError naming a PNG of another kind or broken."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("P", "L"):
+                raise OSError(f"mode {image.mode}, expected class indices, P or L")
+            return np.array(image)
+    except OSError as error:
+        raise ValueError(f"{path}: not a readable label map ({error}); {REBUILD}") from error
 
 
 def write_array(path: str | Path, array: np.ndarray) -> None:
@@ -83,7 +89,7 @@ def read_array(path: str | Path) -> np.ndarray:
     try:
         return np.load(path).astype(np.float32)
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not a readable .npy array ({error}); delete it to rebuild") from error
+        raise ValueError(f"{path}: not a readable .npy array ({error}); {REBUILD}") from error
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
@@ -101,5 +107,8 @@ def write_edges(path: str | Path, edges: Iterable[tuple[str, np.ndarray]]) -> No
 
 def read_edges(path: str | Path, image: str) -> np.ndarray:
     """Read the affinities of one image as float32 [P, h, w]."""
-    with h5py.File(path) as file:
-        return file[image][()].astype(np.float32)
+    try:
+        with h5py.File(path) as file:
+            return file[image][()].astype(np.float32)
+    except (KeyError, OSError) as error:
+        raise ValueError(f"{path}: no readable edges of {image} ({error}); {REBUILD}") from error

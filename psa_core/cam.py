@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from psa_core.networks.backbone import scaled
 from psa_core.networks.cam import CamNetwork
 
 
@@ -61,16 +62,6 @@ def class_activation_maps(
             maps = torch.stack([maps[0], maps[1].flip(2)])
         total += F.interpolate(maps, size, mode="bilinear", align_corners=False).sum(0)
     return normalise(total.cpu().numpy())
-
-
-def scaled(images: torch.Tensor, scale: float, stride: int) -> torch.Tensor:
-    """Resize images [B, 3, H, W] by `scale`, to sides that are multiples of `stride`.
-
-    Every feature map then covers the whole image exactly, and no map needs cropping.
-    """
-    size = [max(stride, round(side * scale / stride) * stride) for side in images.shape[2:]]
-    images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
-    return images.contiguous(memory_format=torch.channels_last)
 
 
 def normalise(maps: np.ndarray) -> np.ndarray:

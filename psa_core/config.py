@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import json
 from collections.abc import Iterator
 
 from jsonschema import Draft202012Validator
@@ -23,25 +24,49 @@ def complete(config: dict, schema: dict) -> dict:
     problems = [_explain(error) for error in Draft202012Validator(schema).iter_errors(filled)]
     problems = sorted(problem for problem in problems if problem) or list(_conflicts(filled))
     if problems:
-        raise ConfigError("the configuration is not usable:\n" + "\n".join(f"  - {p}" for p in problems))
+        raise ConfigError(
+            "the configuration is not usable:\n" + "\n".join(f"  - {p}" for p in problems)
+        )
     return filled
+
+
+def describe(schema: dict) -> str:
+    """The keys of a schema as a Markdown table: key, default, what it is."""
+    lines = ["| key | default | what it is |", "|---|---|---|"]
+    for path, key in _leaves(schema, schema):
+        default = json.dumps(_lookup(complete({"dataset": {"format": "scenes"}}, schema), path))
+        choices = f" One of {', '.join(map(str, key['enum']))}." if "enum" in key else ""
+        lines.append(f"| `{path}` | `{default}` | {key['description'].strip()}{choices} |")
+    return "\n".join(lines) + "\n"
+
+
+def _leaves(schema: dict, root: dict, path: str = "") -> Iterator[tuple[str, dict]]:
+    """(dotted key, schema) of each key that is no section."""
+    properties = _properties(schema, root)
+    if not properties:
+        yield path, {**_referred(schema, root), **schema}
+    for key, sub in properties.items():
+        yield from _leaves(sub, root, f"{path}.{key}" if path else key)
+
+
+def _lookup(config: dict, path: str) -> object:
+    for key in path.split("."):
+        config = config[key]
+    return config
+
+
+def _referred(schema: dict, root: dict) -> dict:
+    return root["$defs"][schema["$ref"].rsplit("/", 1)[-1]] if "$ref" in schema else {}
 
 
 def _properties(schema: dict, root: dict) -> dict:
     """The properties of an object, those that it refers to in $defs included."""
-    inherited = {}
-    if "$ref" in schema:
-        target = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
-        inherited = _properties(target, root)
-    return {**inherited, **schema.get("properties", {})}
+    return {**_referred(schema, root).get("properties", {}), **schema.get("properties", {})}
 
 
 def _default(schema: dict, root: dict) -> tuple[bool, object]:
-    if "default" in schema:
-        return True, copy.deepcopy(schema["default"])
-    if "$ref" in schema:
-        return _default(root["$defs"][schema["$ref"].rsplit("/", 1)[-1]], root)
-    return False, None
+    merged = {**_referred(schema, root), **schema}
+    return "default" in merged, copy.deepcopy(merged.get("default"))
 
 
 def _fill(value: object, schema: dict, root: dict) -> object:
@@ -89,7 +114,8 @@ def _conflicts(config: dict) -> Iterator[str]:
     for stage in ("cam", "affinity", "segmentation"):
         low, high = config[stage]["training"]["longest_side"]
         if low > high:
-            yield f"{stage}.training.longest_side: [{low}, {high}] is no range; put the smaller first"
+            key = f"{stage}.training.longest_side"
+            yield f"{key}: [{low}, {high}] is no range; put the smaller first"
     dataset = config["dataset"]
     if dataset["format"] != "scenes" and not dataset["root"]:
         yield (

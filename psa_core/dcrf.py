@@ -30,12 +30,15 @@ class DenseCRF:
         )
 
     def refine(self, scores: np.ndarray) -> np.ndarray:
-        """Label probabilities float32 [L, H, W] from scores [L, H, W] >= 0, in any common scale.
+        """Label probabilities float32 [L, H, W] from scores [L, H, W] in [0, 1] (1e-5 at least).
 
-        A factor that all labels of a pixel share does not matter. Raises ValueError on other shapes.
+        A factor that all labels of a pixel share does not matter. Raises ValueError on another
+        shape than the model's.
         """
         if scores.shape != self.shape:
-            raise ValueError(f"scores have shape {scores.shape}, the CRF was built for {self.shape}")
+            raise ValueError(
+                f"scores have shape {scores.shape}, the CRF was built for {self.shape}"
+            )
         unary = -np.log(np.clip(scores, 1e-5, None)).reshape(self.shape[0], -1)
         self.model.setUnaryEnergy(np.ascontiguousarray(unary, np.float32))
         return np.array(self.model.inference(self.iterations), np.float32).reshape(self.shape)

@@ -36,7 +36,9 @@ def heat(image: np.ndarray, maps: np.ndarray) -> np.ndarray:
     return (0.35 * image + 0.65 * warm).astype(np.uint8)
 
 
-def grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], names: Sequence[str]) -> Figure:
+def grid(
+    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], names: Sequence[str]
+) -> Figure:
     """Pictures uint8 [H, W, 3], a row an image and a column a stage, with a legend of classes."""
     columns = max(map(len, rows), default=1)
     figure, axes = plt.subplots(
@@ -59,7 +61,9 @@ def bars(metrics: pd.DataFrame) -> Figure:
     """IoU of each class and their mean at each stage; `metrics` as in results/metrics.csv."""
     table = metrics.assign(stage=metrics["stage"] + " (" + metrics["split"] + ")")
     table = table.pivot_table(index="class", columns="stage", values="iou", sort=False)
-    axis = table.plot.bar(figsize=(1.2 * len(table) + 3, 3.6), width=0.8, colormap="viridis", rot=30)
+    axis = table.plot.bar(
+        figsize=(1.2 * len(table) + 3, 3.6), width=0.8, colormap="viridis", rot=30
+    )
     axis.set(xlabel="", ylabel="IoU (%)", ylim=(0, 100))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, ncols=len(table.columns), loc="upper center")

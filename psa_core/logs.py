@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -31,13 +32,17 @@ def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
     terminal.setFormatter(logging.Formatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
     logging.captureWarnings(True)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and advertisements
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     start = time.monotonic()
     log.info("python %s, %s", platform.python_version(), ", ".join(_versions()))
     for name, fact in facts.items():
         log.info("%s: %s", name, fact)
     try:
         yield logging.getLogger("psa_core")
-    except Exception:
+    except BaseException:
         log.exception("failed after %.0f s", time.monotonic() - start)
         raise
     log.info("done in %.1f s", time.monotonic() - start)

@@ -1,7 +1,8 @@
 """Which cells of a feature map are neighbours (paper, eq. 4)."""
 
+
 def neighbour_offsets(gamma: float) -> list[tuple[int, int]]:
-    """Offsets (dy, dx) with 0 < distance < gamma in one half plane (paper, eq. 4); 34 at gamma 5."""
+    """Offsets (dy, dx), 0 < distance < gamma, of one half plane (paper, eq. 4); 34 at gamma 5."""
     reach = range(-int(gamma), int(gamma) + 1)
     return [
         (dy, dx)

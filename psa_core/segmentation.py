@@ -10,16 +10,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from psa_core.artifacts import IGNORE
-from psa_core.cam import scaled
+from psa_core.networks.backbone import scaled
 
 
 def losses(
     network: nn.Module, images: torch.Tensor, labels: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """Cross entropy of images [B, 3, H, W] against label maps [B, H, W], 255 ignored."""
-    logits = F.interpolate(
-        network(images), labels.shape[1:], mode="bilinear", align_corners=False
-    )
+    logits = F.interpolate(network(images), labels.shape[1:], mode="bilinear", align_corners=False)
     total = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
     return {"loss": total / (labels != IGNORE).sum().clamp(min=1)}
 

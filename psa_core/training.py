@@ -267,4 +267,6 @@ class Report(Callback):
         seconds = time.monotonic() - self.start
         left = seconds / (done - self.first) * (self.epochs - done)
         terms = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        log.info("epoch %d/%d: %s, %.0f s so far, %.0f s left", done, self.epochs, terms, seconds, left)
+        log.info(
+            "epoch %d/%d: %s, %.0f s so far, %.0f s left", done, self.epochs, terms, seconds, left
+        )

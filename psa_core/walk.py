@@ -10,7 +10,13 @@ from psa_core.pairs import neighbour_offsets, pair_slices
 
 
 def propagate(
-    scores: np.ndarray, edges: np.ndarray, *, gamma: float, beta: float, log2_t: int, tolerance: float
+    scores: np.ndarray,
+    edges: np.ndarray,
+    *,
+    gamma: float,
+    beta: float,
+    log2_t: int,
+    tolerance: float,
 ) -> np.ndarray:
     """Multiply class scores t = 2^log2_t times by the transition matrix (paper, eq. 11 and 12).
 
@@ -67,9 +73,7 @@ def transition(
     return symmetric, root
 
 
-def power(
-    symmetric: sparse.csr_array, vectors: np.ndarray, t: int, tolerance: float
-) -> np.ndarray:
+def power(symmetric: sparse.csr_array, vectors: np.ndarray, t: int, tolerance: float) -> np.ndarray:
     """S^t applied to vectors [N, K] by a Chebyshev expansion; S symmetric, spectrum in [-1, 1].
 
     The error is at most 2 * tolerance in the 2-norm, relative to that of each vector.

@@ -245,3 +245,22 @@ def test_edges_cover_an_image_of_any_size():
     """33 x 50 pixels are resized to 32 x 48: 4 x 6 cells."""
     edges = affinity.edges(Corners(), np.zeros((33, 50, 3), np.uint8), gamma=5, distance="sum")
     assert edges.shape == (34, 4, 6)
+
+
+def test_gradients_of_distances_equal_those_of_autograd():
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(2, 3, 7, 6, generator=generator, dtype=torch.float64)
+    features.requires_grad_()
+    distances = affinity.pair_distances(features, 5, distance="mean")
+    weights = [torch.randn(d.shape, generator=generator, dtype=d.dtype) for d in distances]
+    (ours,) = torch.autograd.grad(
+        sum((d * w).sum() for d, w in zip(distances, weights, strict=True)), features
+    )
+    total = 0
+    for offset, weight in zip(neighbour_offsets(5), weights, strict=True):
+        (rows, columns), (other_rows, other_columns) = pair_slices(offset, 7, 6)
+        first = features[:, :, rows, columns]
+        second = features[:, :, other_rows, other_columns]
+        total = total + ((first - second).abs().mean(1) * weight).sum()
+    (theirs,) = torch.autograd.grad(total, features)
+    torch.testing.assert_close(ours, theirs)

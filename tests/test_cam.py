@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from psa_core import cam
-from psa_core.networks.backbone import Features
+from psa_core.networks.backbone import Features, scaled
 from psa_core.networks.cam import CamNetwork
 
 
@@ -150,7 +150,7 @@ def test_class_that_is_nowhere_seen_gives_zeros_not_nan():
     ],
 )
 def test_scaled_sides_are_multiples_of_the_stride(size, scale, expected):
-    assert cam.scaled(torch.zeros(1, 3, *size), scale, 16).shape == (1, 3, *expected)
+    assert scaled(torch.zeros(1, 3, *size), scale, 16).shape == (1, 3, *expected)
 
 
 def test_soft_margin_loss():

@@ -16,7 +16,7 @@ from types import ModuleType
 from psa_core.datasets import folder, voc
 from psa_core.datasets.source import DatasetError, Source, fail
 
-__all__ = ["DatasetError", "label_files", "format_of", "list_images", "list_scored", "shard_of"]
+__all__ = ["DatasetError", "format_of", "label_files", "list_images", "list_scored", "shard_of"]
 
 FORMATS = {"voc": voc, "folder": folder}
 

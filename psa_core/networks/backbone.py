@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import timm
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 log = logging.getLogger(__name__)
@@ -67,13 +68,28 @@ class Backbone(nn.Module):
 
     def forward(self, images: torch.Tensor) -> Features:
         """images: float [B, 3, H, W], RGB in [0, 1]; returns `Features`."""
-        final, levels = self.network.forward_intermediates((images - self.mean) / self.std, indices=3)
+        final, levels = self.network.forward_intermediates(
+            (images - self.mean) / self.std, indices=3
+        )
         return Features(levels, final)
+
+
+def scaled(images: torch.Tensor, scale: float, stride: int) -> torch.Tensor:
+    """Resize images [B, 3, H, W] by `scale`, to sides that are multiples of `stride`.
+
+    Every feature map then covers the whole image exactly, and no map needs cropping.
+    """
+    size = [max(stride, round(side * scale / stride) * stride) for side in images.shape[2:]]
+    images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _first_layers(network: nn.Module, stages: list[str]) -> list[nn.Module]:
     """All modules that end with the last of the named stages (timm defines them in order)."""
     modules = list(network.named_modules())
+    names = {name for name, _ in modules}
+    if missing := [stage for stage in stages if stage not in names]:
+        raise ValueError(f"the network has no stages {missing} to freeze; set frozen_stages: 0")
     prefixes = tuple(f"{stage}." for stage in stages)
     inside = [i for i, (name, _) in enumerate(modules) if f"{name}.".startswith(prefixes)]
     end = max(inside, default=-1) + 1
@@ -93,10 +109,10 @@ def create_timm_network(name: str, *, output_stride: int) -> nn.Module:
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=8)
         raise ValueError(f"backbone '{name}' is unknown to timm; did you mean one of {close}?")
+    # Not every network takes the argument, but all that do have stride 32 without it.
+    dilated = {} if output_stride == 32 else {"output_stride": output_stride}
     try:
-        return timm.create_model(
-            name, pretrained=False, num_classes=0, global_pool="", output_stride=output_stride
-        )
+        return timm.create_model(name, pretrained=False, num_classes=0, global_pool="", **dilated)
     except (AssertionError, NotImplementedError, TypeError) as error:
         raise ValueError(
             f"timm's '{name}' cannot have output stride {output_stride}; try a ResNet, ConvNeXt "

@@ -68,6 +68,9 @@ class LibraryNetwork(nn.Module):
 
     def __init__(self, backbone: Backbone, classes: int, *, architecture: str):
         super().__init__()
+        known = sorted(each.__name__ for each in smp.MODEL_ARCHITECTURES_MAPPING.values())
+        if architecture.lower() not in smp.MODEL_ARCHITECTURES_MAPPING:
+            raise ValueError(f"architecture '{architecture}' is none of atrous, {', '.join(known)}")
         network = smp.create_model(
             architecture,
             encoder_name=f"tu-{backbone.name}",

@@ -12,12 +12,12 @@ for shard, images in TRAIN_SHARDS.items():
             maps=files("results/cam/maps/{}.npy", images),
         output:
             labels=files("results/affinity/labels/{}.png", images),
-        params:
-            settings=settings(**config["affinity"]["labels"]),
         log:
             f"results/logs/label_affinity/{shard}.log",
         benchmark:
             f"results/benchmarks/label_affinity/{shard}.tsv"
+        params:
+            settings=settings(**config["affinity"]["labels"]),
         script:
             "../scripts/label_affinity.py"
 
@@ -31,6 +31,11 @@ rule train_affinity:
     output:
         network="results/affinity/network.pt",
         losses="results/affinity/losses.csv",
+    log:
+        "results/logs/train_affinity.log",
+    benchmark:
+        "results/benchmarks/train_affinity.tsv"
+    threads: 8
     params:
         settings=settings(
             network=config["affinity"]["network"],
@@ -39,11 +44,6 @@ rule train_affinity:
             seed=config["seed"],
         ),
         checkpoints="results/.checkpoints/affinity",
-    threads: 8
-    log:
-        "results/logs/train_affinity.log",
-    benchmark:
-        "results/benchmarks/train_affinity.tsv"
     script:
         "../scripts/train_affinity.py"
 
@@ -59,15 +59,15 @@ for shard, images in TRAIN_SHARDS.items():
             index=f"results/dataset/shards/{shard}.csv",
         output:
             edges=f"results/affinity/edges/{shard}.h5",
+        log:
+            f"results/logs/infer_affinity/{shard}.log",
+        benchmark:
+            f"results/benchmarks/infer_affinity/{shard}.tsv"
+        threads: 8
         params:
             settings=settings(
                 gamma=config["affinity"]["pairs"]["gamma"],
                 distance=config["affinity"]["pairs"]["distance"],
             ),
-        threads: 8
-        log:
-            f"results/logs/infer_affinity/{shard}.log",
-        benchmark:
-            f"results/benchmarks/infer_affinity/{shard}.tsv"
         script:
             "../scripts/infer_affinity.py"

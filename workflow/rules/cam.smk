@@ -9,6 +9,11 @@ rule train_cam:
     output:
         network="results/cam/network.pt",
         losses="results/cam/losses.csv",
+    log:
+        "results/logs/train_cam.log",
+    benchmark:
+        "results/benchmarks/train_cam.tsv"
+    threads: 8
     params:
         settings=settings(
             network=config["cam"]["network"],
@@ -16,11 +21,6 @@ rule train_cam:
             seed=config["seed"],
         ),
         checkpoints="results/.checkpoints/cam",
-    threads: 8
-    log:
-        "results/logs/train_cam.log",
-    benchmark:
-        "results/benchmarks/train_cam.tsv"
     script:
         "../scripts/train_cam.py"
 
@@ -37,12 +37,12 @@ for shard, images in TRAIN_SHARDS.items():
             classes="results/dataset/classes.csv",
         output:
             maps=files("results/cam/maps/{}.npy", images),
-        params:
-            settings=settings(**config["cam"]["inference"]),
-        threads: 8
         log:
             f"results/logs/infer_cam/{shard}.log",
         benchmark:
             f"results/benchmarks/infer_cam/{shard}.tsv"
+        threads: 8
+        params:
+            settings=settings(**config["cam"]["inference"]),
         script:
             "../scripts/infer_cam.py"

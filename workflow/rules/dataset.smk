@@ -1,6 +1,5 @@
 """Data set. Needs the user's files; makes results/dataset/index.csv, checked, that all else reads."""
 
-
 SCENES = "results/dataset/scenes"
 DATASET = config["dataset"]
 
@@ -12,12 +11,12 @@ if DATASET["format"] == "scenes":
         """Draw the built-in data set."""
         output:
             directory(SCENES),
-        params:
-            settings=settings(scenes=config["dataset"]["scenes"], seed=config["seed"]),
         log:
             "results/logs/generate_scenes.log",
         benchmark:
             "results/benchmarks/generate_scenes.tsv"
+        params:
+            settings=settings(scenes=config["dataset"]["scenes"], seed=config["seed"]),
         script:
             "../scripts/generate_scenes.py"
 
@@ -30,13 +29,11 @@ rule prepare_dataset:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
         shards=files("results/dataset/shards/{}.csv", ALL_SHARDS),
-    params:
-        settings=settings(
-            dataset=DATASET, lists=digest(IMAGES), scored=digest(SCORED)
-        ),
     log:
         "results/logs/prepare_dataset.log",
     benchmark:
         "results/benchmarks/prepare_dataset.tsv"
+    params:
+        settings=settings(dataset=DATASET, lists=digest(IMAGES), scored=digest(SCORED)),
     script:
         "../scripts/prepare_dataset.py"

@@ -1,6 +1,5 @@
 """Pictures. Needs every stage's maps of a few images; makes results/figures/*.png."""
 
-
 SHOWN = IMAGES["train_aug"][:: -(-len(IMAGES["train_aug"]) // 6)]
 SHOWN_VAL = IMAGES["val"][:: -(-len(IMAGES["val"]) // 6)] if IMAGES["val"] else []
 

@@ -35,11 +35,11 @@ for shard, images in TRAIN_SHARDS.items():
             ),
         output:
             labels=files("results/labels/{}.png", images),
-        params:
-            settings=settings(**config["labels"]),
         log:
             f"results/logs/refine_labels/{shard}.log",
         benchmark:
             f"results/benchmarks/refine_labels/{shard}.tsv"
+        params:
+            settings=settings(**config["labels"]),
         script:
             "../scripts/refine_labels.py"

@@ -9,12 +9,12 @@ rule evaluate_cam:
         maps=files("results/cam/maps/{}.npy", SCORED["train"]),
     output:
         "results/metrics/cam.csv",
-    params:
-        settings=settings(alpha=config["cam"]["alpha"]),
     log:
         "results/logs/evaluate_cam.log",
     benchmark:
         "results/benchmarks/evaluate_cam.tsv"
+    params:
+        settings=settings(alpha=config["cam"]["alpha"]),
     script:
         "../scripts/evaluate_cam.py"
 
@@ -37,13 +37,13 @@ for stage, (split, pattern) in LABEL_MAPS.items():
             labels=files(pattern, SCORED[split]),
         output:
             f"results/metrics/{stage}.csv",
-        params:
-            stage=stage,
-            split=split,
         log:
             f"results/logs/evaluate_{stage}.log",
         benchmark:
             f"results/benchmarks/evaluate_{stage}.tsv"
+        params:
+            stage=stage,
+            split=split,
         script:
             "../scripts/evaluate_labels.py"
 

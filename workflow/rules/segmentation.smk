@@ -10,6 +10,11 @@ rule train_segmentation:
     output:
         network="results/segmentation/network.pt",
         losses="results/segmentation/losses.csv",
+    log:
+        "results/logs/train_segmentation.log",
+    benchmark:
+        "results/benchmarks/train_segmentation.tsv"
+    threads: 8
     params:
         settings=settings(
             network=config["segmentation"]["network"],
@@ -17,11 +22,6 @@ rule train_segmentation:
             seed=config["seed"],
         ),
         checkpoints="results/.checkpoints/segmentation",
-    threads: 8
-    log:
-        "results/logs/train_segmentation.log",
-    benchmark:
-        "results/benchmarks/train_segmentation.tsv"
     script:
         "../scripts/train_segmentation.py"
 
@@ -37,12 +37,12 @@ for shard, images in VAL_SHARDS.items():
             index=f"results/dataset/shards/{shard}.csv",
         output:
             predictions=files("results/segmentation/predictions/{}.png", images),
-        params:
-            settings=settings(**config["segmentation"]["inference"]),
-        threads: 8
         log:
             f"results/logs/predict_segmentation/{shard}.log",
         benchmark:
             f"results/benchmarks/predict_segmentation/{shard}.tsv"
+        threads: 8
+        params:
+            settings=settings(**config["segmentation"]["inference"]),
         script:
             "../scripts/predict_segmentation.py"

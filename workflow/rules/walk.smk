@@ -14,11 +14,11 @@ for shard, images in TRAIN_SHARDS.items():
         output:
             scores=files("results/walk/scores/{}.npy", images),
             labels=files("results/walk/labels/{}.png", images),
-        params:
-            settings=settings(**config["walk"], gamma=config["affinity"]["pairs"]["gamma"]),
         log:
             f"results/logs/random_walk/{shard}.log",
         benchmark:
             f"results/benchmarks/random_walk/{shard}.tsv"
+        params:
+            settings=settings(**config["walk"], gamma=config["affinity"]["pairs"]["gamma"]),
         script:
             "../scripts/random_walk.py"

@@ -9,7 +9,14 @@ from psa_core.datasets.index import read_classes, read_image, read_index
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-TITLES = ["image", "class activation", "confident areas", "random walk", "pseudo label", "true mask"]
+TITLES = [
+    "image",
+    "class activation",
+    "confident areas",
+    "random walk",
+    "pseudo label",
+    "true mask",
+]
 
 with logs.stage(snakemake.log[0]):
     files = snakemake.input

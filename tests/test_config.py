@@ -1,0 +1,75 @@
+"""The configuration: schema, defaults, errors that say what to do."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from psa_core.config import ConfigError, complete, describe
+
+CONFIG = Path(__file__).parents[1] / "config"
+SCHEMA = yaml.safe_load((CONFIG / "schema.yaml").read_text())
+SCENES = {"dataset": {"format": "scenes"}}
+
+
+def test_the_documentation_has_each_key_as_the_schema_says():
+    table = describe(SCHEMA)
+    assert "| `walk.beta` | `16` | Hadamard power of the affinities (eq. 11; paper 8). |" in table
+    assert table in (CONFIG / "README.md").read_text()
+
+
+def test_each_value_of_a_complete_configuration_is_in_the_table():
+    def paths(section: dict, path: str = ""):
+        for key, value in section.items():
+            yield from paths(value, f"{path}{key}.") if isinstance(value, dict) else [path + key]
+
+    listed = [line.split("`")[1] for line in describe(SCHEMA).splitlines()[2:]]
+    assert sorted(paths(complete(SCENES, SCHEMA))) == sorted(listed)
+
+
+@pytest.mark.parametrize("preset", ["config.yaml", "voc_animals.yaml"])
+def test_presets_are_valid(preset):
+    config = yaml.safe_load((CONFIG / preset).read_text())
+    config["dataset"].setdefault("root", "somewhere")
+    assert complete(config, SCHEMA)["cam"]["network"]["backbone"] == "tf_efficientnet_lite0"
+
+
+def test_a_value_given_wins_over_the_sections_default_and_that_over_the_keys():
+    config = complete({**SCENES, "cam": {"training": {"epochs": 9}}}, SCHEMA)
+    assert config["cam"]["training"]["epochs"] == 9
+    assert config["cam"]["training"]["crop_size"] == 288  # the section's default
+    assert config["cam"]["training"]["batch_size"] == 16  # the key's default
+
+
+def test_the_input_is_not_changed():
+    given = {"dataset": {"format": "scenes"}}
+    complete(given, SCHEMA)
+    assert given == {"dataset": {"format": "scenes"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"walks": {}}, r"walks: unknown key; did you mean 'walk'\?"),
+        ({"walk": {"betta": 8}}, r"walk.betta: unknown key; did you mean 'beta'\?"),
+        ({"walk": {"beta": -1}}, r"walk.beta: -1 is less than"),
+        ({"walk": None}, r"walk: None is not of type 'object'"),
+        (
+            {"walk": {"tolerance": "1e-3"}},
+            r"walk.tolerance: '1e-3' is not of type 'number' \(write it as a number with a point",
+        ),
+        ({"affinity": {"labels": {"alpha_low": 9}}}, r"alpha_low 9 is above alpha_high 5.0"),
+        ({"cam": {"training": {"longest_side": [300, 200]}}}, r"\[300, 200\] is no range"),
+        ({"cam": {"training": {"crop_size": 100}}}, r"cam.training.crop_size: 100"),
+        ({"dataset": {"format": "voc"}}, r"dataset.root: missing, format voc"),
+        ({"dataset": {"format": "cityscapes"}}, r"'cityscapes' is not one of"),
+    ],
+)
+def test_errors_name_key_value_and_remedy(change, message):
+    with pytest.raises(ConfigError, match=message):
+        complete({**SCENES, **change}, SCHEMA)
+
+
+def test_all_problems_are_reported_together():
+    with pytest.raises(ConfigError, match=r"(?s)walk.beta.*walk.log2_t"):
+        complete({**SCENES, "walk": {"beta": 0, "log2_t": 99}}, SCHEMA)

@@ -1,0 +1,168 @@
+"""The workflow itself: one true run of all stages, and what reruns after it."""
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+SNAKEMAKE = [str(Path(sys.executable).parent / "snakemake"), "--snakefile", str(ROOT / "Snakefile")]
+STAGES = ["cam", "walk", "labels", "segmentation"]
+
+
+def snakemake(folder: Path, *arguments: str, config: Path = ROOT / "tests/tiny.yaml") -> str:
+    """Run the workflow in a folder; what it prints. Fails the test where it fails."""
+    command = [*SNAKEMAKE, "--directory", str(folder), "--cores", "2", "--configfile", str(config)]
+    profile = ["--workflow-profile", str(ROOT / "profiles/default")]
+    done = subprocess.run(
+        [*command, *profile, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A folder in which the whole workflow has run."""
+    folder = tmp_path_factory.mktemp("workflow")
+    snakemake(folder, "--", "results/metrics.csv", "results/figures/stages.png")
+    return folder
+
+
+@pytest.fixture
+def copy(finished, tmp_path) -> Path:
+    """A copy of the finished folder, to change."""
+    shutil.copytree(finished, tmp_path / "copy", symlinks=True)
+    return tmp_path / "copy"
+
+
+def test_metrics_have_each_stage_and_class(finished):
+    table = pd.read_csv(finished / "results/metrics.csv")
+    assert list(table) == ["stage", "split", "class", "iou", "precision", "recall", "images"]
+    assert list(table["stage"].unique()) == STAGES
+    for stage, rows in table.groupby("stage"):
+        split, images = ("val", 4) if stage == "segmentation" else ("train", 12)
+        assert set(rows["split"]) == {split}
+        assert set(rows["images"]) == {images}
+        assert rows["class"].iloc[0] == "background"
+        assert rows["class"].iloc[-1] == "mean"
+        assert rows["iou"].iloc[-1] == pytest.approx(rows["iou"].iloc[:-1].mean(), abs=1e-3)
+
+
+def test_artifacts_are_as_documented(finished):
+    results = finished / "results"
+    index = pd.read_csv(results / "dataset/index.csv").set_index("image")
+    for image, row in index[index["train_aug"] == 1].iterrows():
+        maps = np.load(results / f"cam/maps/{image}.npy")
+        classes = len(row["labels"].split(";"))
+        assert maps.dtype == np.float16
+        assert maps.shape == (classes, -(-row["height"] // 8), -(-row["width"] // 8))
+        scores = np.load(results / f"walk/scores/{image}.npy").astype(np.float32)
+        assert len(scores) == classes + 1
+        for folder in ("affinity/labels", "walk/labels", "labels"):
+            with Image.open(results / folder / f"{image}.png") as label_map:
+                assert label_map.mode == "P"
+                assert label_map.size == (row["width"], row["height"])
+    assert not list(results.rglob(".*.tmp*"))
+    assert not any((results / ".checkpoints").iterdir())
+
+
+def test_each_job_has_a_log_with_versions(finished):
+    logs = list((finished / "results/logs").rglob("*.log"))
+    assert len(logs) > 20
+    assert [log for log in logs if "python 3." not in log.read_text()] == []
+    assert [log for log in logs if "done in" not in log.read_text()] == []
+
+
+def test_a_second_run_does_nothing(finished):
+    assert "Nothing to be done" in snakemake(finished, "--", "results/metrics.csv")
+
+
+def test_a_deleted_label_is_rebuilt_by_its_shards_last_stage(copy):
+    image = next((copy / "results/labels").glob("*.png"))
+    before = image.read_bytes()
+    image.unlink()
+    printed = snakemake(copy, "--", f"results/labels/{image.name}")
+    assert image.read_bytes() == before
+    assert "1 of 1 steps (100%) done" in printed
+    assert "rule refine_labels_" in printed
+
+
+@pytest.mark.parametrize(
+    ("change", "rerun"),
+    [
+        ("walk={beta: 4}", {"random_walk", "evaluate_walk", "calibrate_labels"}),
+        ("cam={alpha: 3.0}", {"evaluate_cam"}),
+        ("segmentation={inference: {scales: [1.0]}}", {"predict_segmentation"}),
+        ("device=cpu", set()),
+    ],
+)
+def test_a_changed_value_reruns_what_depends_on_it(finished, change, rerun):
+    after_walk = {"refine_labels", "evaluate_labels", "train_segmentation"}
+    if "random_walk" in rerun:
+        rerun = rerun | after_walk | {"predict_segmentation"}
+    if rerun:
+        rerun = rerun | {"metrics"}
+    if "predict_segmentation" in rerun:
+        rerun = rerun | {"evaluate_segmentation"}
+    assert rules_to_run(finished, change) == rerun
+
+
+def rules_to_run(folder: Path, change: str) -> set[str]:
+    """Rules of a dry run with a changed value, without their shards."""
+    printed = snakemake(folder, "--dry-run", "--config", change, "--", "results/metrics.csv")
+    lines = [line for line in printed.splitlines() if line.startswith(("rule ", "localrule "))]
+    rules = {line.split()[1].rstrip(":") for line in lines}
+    return {rule.rstrip("0123456789").rstrip("_") for rule in rules}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("dataset: {format: voc, root: nowhere}", "nowhere"),
+        ("dataset: {format: scenes}\nwalk: {betta: 8}", "walk.betta: unknown key"),
+    ],
+)
+def test_a_wrong_configuration_stops_at_once(tmp_path, config, message):
+    path = tmp_path / "config.yaml"
+    path.write_text(config)
+    done = subprocess.run(
+        [*SNAKEMAKE, "--directory", str(tmp_path), "--configfile", str(path), "--dry-run"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
+def imports_of(path: Path) -> set[str]:
+    """Top-level packages that a file imports at any place."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_the_core_knows_nothing_of_the_workflow():
+    modules = list((ROOT / "psa_core").rglob("*.py"))
+    assert len(modules) > 20
+    assert [m for m in modules if "snakemake" in imports_of(m)] == []
+    text = {m: m.read_text() for m in modules}
+    assert [m for m in modules if "allow_" + "pickle" in text[m]] == []
+    assert [m for m in modules if "weights_only=" + "False" in text[m]] == []
+
+
+def test_scripts_only_pass_files_on():
+    scripts = list((ROOT / "workflow/scripts").glob("*.py"))
+    assert len(scripts) > 10
+    assert [s for s in scripts if len(s.read_text().splitlines()) > 45] == []
