@@ -14,7 +14,7 @@ SCENES = {"dataset": {"format": "scenes"}}
 
 def test_the_documentation_has_each_key_as_the_schema_says():
     table = describe(SCHEMA)
-    assert "| `walk.beta` | `16` | Hadamard power of the affinities (eq. 11; paper 8). |" in table
+    assert "| `walk.beta` | `8` | Hadamard power of the affinities (eq. 11; paper 8). |" in table
     assert table in (CONFIG / "README.md").read_text()
 
 
@@ -58,7 +58,7 @@ def test_the_input_is_not_changed():
             {"walk": {"tolerance": "1e-3"}},
             r"walk.tolerance: '1e-3' is not of type 'number' \(write it as a number with a point",
         ),
-        ({"affinity": {"labels": {"alpha_low": 9}}}, r"alpha_low 9 is above alpha_high 5.0"),
+        ({"affinity": {"labels": {"alpha_low": 19}}}, r"alpha_low 19 is above alpha_high 16.0"),
         ({"cam": {"training": {"longest_side": [300, 200]}}}, r"\[300, 200\] is no range"),
         ({"cam": {"training": {"crop_size": 100}}}, r"cam.training.crop_size: 100"),
         ({"dataset": {"format": "voc"}}, r"dataset.root: missing, format voc"),

@@ -97,7 +97,7 @@ def test_a_deleted_label_is_rebuilt_by_its_shards_last_stage(copy):
 @pytest.mark.parametrize(
     ("change", "rerun"),
     [
-        ("walk={beta: 4}", {"random_walk", "evaluate_walk", "calibrate_labels"}),
+        ("walk={beta: 4}", {"random_walk", "evaluate_walk"}),
         ("cam={alpha: 3.0}", {"evaluate_cam"}),
         ("segmentation={inference: {scales: [1.0]}}", {"predict_segmentation"}),
         ("device=cpu", set()),

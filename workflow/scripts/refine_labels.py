@@ -1,7 +1,5 @@
 """Pseudo labels of one shard of images: dense CRF, then arg max."""
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psa_core import labels, logs
@@ -11,10 +9,8 @@ from psa_core.datasets.index import read_classes, read_image, read_index
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-settings = dict(snakemake.params.settings)
+settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings):
-    if snakemake.input.temperature:
-        settings |= json.loads(Path(snakemake.input.temperature).read_text())
     classes = read_classes(snakemake.input.classes)
     index = read_index(snakemake.input.index).set_index("image")
     scores, outputs = by_image(snakemake.input.scores), by_image(snakemake.output.labels)
