@@ -70,7 +70,7 @@ def test_grey_label_map_is_read_as_indices(tmp_path):
 
 def test_coloured_label_map_is_refused(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    with pytest.raises(ValueError, match=r"a.png: mode RGB"):
+    with pytest.raises(ValueError, match=r"a.png: not a readable label map \(mode RGB"):
         artifacts.read_label_map(tmp_path / "a.png")
 
 
