@@ -19,12 +19,17 @@ install: .venv/installed  ## create .venv with all that is needed
 	@command -v c++ g++ clang++ >/dev/null || { \
 		echo "No C++ compiler: pydensecrf2 (the dense CRF) is compiled on installation."; \
 		echo "Install one first, for example: apt-get install g++ python3-dev"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, pathlib, sysconfig; \
+	pathlib.Path(sysconfig.get_path("include"), "Python.h").stat()' 2>/dev/null || { \
+		echo "$(PYTHON) lacks venv or its C headers (pydensecrf2 is compiled): install them,"; \
+		echo "for example: apt-get install python3-venv python3-dev"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 metrics: install  ## run the whole workflow on the built-in data set: results/metrics.csv
-	$(BIN)/snakemake --cores $(CORES) results/metrics.csv results/figures/stages.png
+	$(BIN)/snakemake --cores $(CORES) results/metrics.csv
+	$(BIN)/snakemake --cores $(CORES) --quiet all
 	@column -s, -t results/metrics.csv
 
 test: install  ## lint, format check and tests

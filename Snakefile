@@ -21,3 +21,5 @@ rule all:
     input:
         "results/metrics.csv",
         "results/figures/stages.png",
+        "results/figures/predictions.png" if IMAGES["val"] else [],
+        "results/figures/metrics.png" if any(SCORED.values()) else [],

@@ -117,6 +117,11 @@ def _conflicts(config: dict) -> Iterator[str]:
             key = f"{stage}.training.longest_side"
             yield f"{key}: [{low}, {high}] is no range; put the smaller first"
     dataset = config["dataset"]
+    if dataset["format"] == "scenes" and dataset["root"]:
+        yield (
+            f"dataset.root: {dataset['root']!r} is given, but dataset.format is scenes, the built-in "
+            "data; set dataset.format to voc or folder"
+        )
     if dataset["format"] != "scenes" and not dataset["root"]:
         yield (
             f"dataset.root: missing, format {dataset['format']} needs the folder of the data set; "

@@ -15,17 +15,20 @@ def refine(
     scores: np.ndarray,
     classes: Sequence[int],
     *,
-    confidence: float,
+    confidence: float | None,
     dcrf: dict,
 ) -> np.ndarray:
     """Pseudo label of one image: the best class of each pixel through the dense CRF.
 
     image: uint8 [H, W, 3]. scores: float [K + 1, h, w] after the walk, background first.
-    classes: the K class indices. confidence, dcrf: see `confident_arg_max` and `DenseCRF`.
+    classes: the K class indices. confidence: see `confident_arg_max`; None gives the CRF the
+    scores as they are, as the paper does. dcrf: see `DenseCRF`.
     Returns uint8 [H, W] class indices.
     """
-    probabilities = confident_arg_max(resize(scores, image.shape[:2]), confidence)
-    refined = DenseCRF(image, len(scores), **dcrf).refine(probabilities)
+    scores = resize(scores, image.shape[:2])
+    if confidence is not None:
+        scores = confident_arg_max(scores, confidence)
+    refined = DenseCRF(image, len(scores), **dcrf).refine(scores)
     return np.array([0, *classes], np.uint8)[refined.argmax(0)]
 
 

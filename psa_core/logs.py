@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -54,6 +54,19 @@ def _versions() -> Iterator[str]:
             yield f"{package} {version(package)}"
         except PackageNotFoundError:
             continue
+
+
+def counter(label: str) -> Callable[[int, int], None]:
+    """A function of (items done, items in all) that logs them, each 10 s and at the end."""
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if done == total or time.monotonic() - last > 10:
+            log.info("%s %d/%d", label, done, total)
+            last = time.monotonic()
+
+    return report
 
 
 def progress(items: Iterable, *, total: int, label: str) -> Iterator:

@@ -188,8 +188,8 @@ def fit(
     """
     if len(images) < batch_size:
         raise ValueError(
-            f"{len(images)} training images are fewer than one batch of {batch_size}; "
-            "add images or lower batch_size"
+            f"{len(images)} training images are fewer than one batch of {batch_size}: "
+            "add images, or lower training.batch_size"
         )
     checkpoint = _checkpoint_of(folder, stamp)
     loader = DataLoader(

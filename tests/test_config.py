@@ -62,6 +62,10 @@ def test_the_input_is_not_changed():
         ({"cam": {"training": {"longest_side": [300, 200]}}}, r"\[300, 200\] is no range"),
         ({"cam": {"training": {"crop_size": 100}}}, r"cam.training.crop_size: 100"),
         ({"dataset": {"format": "voc"}}, r"dataset.root: missing, format voc"),
+        (
+            {"dataset": {"format": "scenes", "root": "a"}},
+            r"'a' is given, but dataset.format is scenes",
+        ),
         ({"dataset": {"format": "cityscapes"}}, r"'cityscapes' is not one of"),
     ],
 )

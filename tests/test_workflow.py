@@ -69,7 +69,7 @@ def test_artifacts_are_as_documented(finished):
             with Image.open(results / folder / f"{image}.png") as label_map:
                 assert label_map.mode == "P"
                 assert label_map.size == (row["width"], row["height"])
-    assert not list(results.rglob(".*.tmp*"))
+    assert [path.name for path in results.rglob(".*")] == [".checkpoints"]  # nothing temporary
     assert not any((results / ".checkpoints").iterdir())
 
 
@@ -125,7 +125,7 @@ def rules_to_run(folder: Path, change: str) -> set[str]:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ("dataset: {format: voc, root: nowhere}", "nowhere"),
+        ("dataset: {format: voc, root: nowhere}", "dataset.root: 'nowhere' is not a folder"),
         ("dataset: {format: scenes}\nwalk: {betta: 8}", "walk.betta: unknown key"),
     ],
 )
@@ -162,7 +162,7 @@ def test_the_core_knows_nothing_of_the_workflow():
     assert [m for m in modules if "weights_only=" + "False" in text[m]] == []
 
 
-def test_scripts_only_pass_files_on():
+def test_scripts_are_short():
     scripts = list((ROOT / "workflow/scripts").glob("*.py"))
     assert len(scripts) > 10
-    assert [s for s in scripts if len(s.read_text().splitlines()) > 45] == []
+    assert [s for s in scripts if len(s.read_text().splitlines()) > 40] == []

@@ -7,14 +7,14 @@ from collections import defaultdict
 
 import yaml
 
-from psa_core.config import complete
+from psa_core.config import ConfigError, complete
 from psa_core.datasets import label_files, list_images, list_scored, shard_of
 from psa_core.datasets.scenes import CLASSES as SCENE_CLASSES
 
 # A preset given by --configfile stands alone; defaults come from the schema.
 if not workflow.config_settings.configfiles:
 
-    configfile: "config/config.yaml"
+    configfile: workflow.source_path("../../config/config.yaml")
 
 
 with open(workflow.source_path("../../config/schema.yaml")) as schema_file:
@@ -25,6 +25,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 IMAGES = list_images(config["dataset"])
 SCORED = list_scored(config["dataset"])
+
+for stage in ("cam", "affinity", "segmentation"):
+    batch_size = config[stage]["training"]["batch_size"]
+    if len(IMAGES["train_aug"]) < batch_size:
+        raise ConfigError(
+            f"{stage}.training.batch_size: {batch_size} is more than the "
+            f"{len(IMAGES['train_aug'])} training images; lower it or add images"
+        )
 
 
 def by_shard(images):

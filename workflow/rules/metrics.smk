@@ -19,13 +19,14 @@ rule evaluate_cam:
         "../scripts/evaluate_cam.py"
 
 
+SPLITS = {"cam": "train", "walk": "train", "labels": "train", "segmentation": "val"}
 LABEL_MAPS = {
-    "walk": ("train", "results/walk/labels/{}.png"),
-    "labels": ("train", "results/labels/{}.png"),
-    "segmentation": ("val", "results/segmentation/predictions/{}.png"),
+    "walk": "results/walk/labels/{}.png",
+    "labels": "results/labels/{}.png",
+    "segmentation": "results/segmentation/predictions/{}.png",
 }
 
-for stage, (split, pattern) in LABEL_MAPS.items():
+for stage, pattern in LABEL_MAPS.items():
 
     rule:
         """Score the label maps of one stage."""
@@ -34,7 +35,7 @@ for stage, (split, pattern) in LABEL_MAPS.items():
         input:
             index="results/dataset/index.csv",
             classes="results/dataset/classes.csv",
-            labels=files(pattern, SCORED[split]),
+            labels=files(pattern, SCORED[SPLITS[stage]]),
         output:
             f"results/metrics/{stage}.csv",
         log:
@@ -43,7 +44,7 @@ for stage, (split, pattern) in LABEL_MAPS.items():
             f"results/benchmarks/evaluate_{stage}.tsv"
         params:
             stage=stage,
-            split=split,
+            split=SPLITS[stage],
         script:
             "../scripts/evaluate_labels.py"
 
@@ -51,16 +52,7 @@ for stage, (split, pattern) in LABEL_MAPS.items():
 rule metrics:
     """All scores in one table; what has no masks is not in it, but all stages have run."""
     input:
-        scores=[
-            f"results/metrics/{stage}.csv"
-            for stage, split in {
-                "cam": "train",
-                "walk": "train",
-                "labels": "train",
-                "segmentation": "val",
-            }.items()
-            if SCORED[split]
-        ],
+        scores=[f"results/metrics/{s}.csv" for s, split in SPLITS.items() if SCORED[split]],
         labels=files("results/labels/{}.png", IMAGES["train_aug"]),
         predictions=files("results/segmentation/predictions/{}.png", IMAGES["val"]),
         network="results/segmentation/network.pt",

@@ -11,4 +11,9 @@ if TYPE_CHECKING:
 
 settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings):
-    generate(Path(snakemake.output[0]), **settings["scenes"], seed=settings["seed"])
+    generate(
+        Path(snakemake.output[0]),
+        **settings["scenes"],
+        seed=settings["seed"],
+        progress=logs.counter("scenes"),
+    )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 dataset = snakemake.params.settings["dataset"]
 with logs.stage(snakemake.log[0], dataset=dataset) as log:
-    index, classes = prepare(dataset, shards=dataset["shards"])
+    index, classes = prepare(dataset, shards=dataset["shards"], progress=logs.counter("images"))
     write_table(snakemake.output.classes, classes)
     for shard, path in by_image(snakemake.output.shards).items():
         write_table(path, index[index["shard"] == shard])
