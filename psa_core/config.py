@@ -119,8 +119,8 @@ def _conflicts(config: dict) -> Iterator[str]:
     dataset = config["dataset"]
     if dataset["format"] == "scenes" and dataset["root"]:
         yield (
-            f"dataset.root: {dataset['root']!r} is given, but dataset.format is scenes, the built-in "
-            "data; set dataset.format to voc or folder"
+            f"dataset.root: {dataset['root']!r} is given, but dataset.format is scenes, the "
+            "built-in data; set dataset.format to voc or folder"
         )
     if dataset["format"] != "scenes" and not dataset["root"]:
         yield (
