@@ -117,16 +117,17 @@ def losses(
 
 @torch.inference_mode()
 def edges(
-    network: AffinityNetwork, image: np.ndarray, *, gamma: float, distance: str
+    network: AffinityNetwork, image: np.ndarray, *, gamma: float, distance: str, scale: float = 1.0
 ) -> np.ndarray:
     """Affinities of each cell of one image to its neighbours (paper, eq. 3 and 4).
 
-    image: uint8 [H, W, 3]. Returns float16 [P, h, w] in [0, 1], P the number of neighbour offsets,
-    h and w about H / 8 and W / 8; NaN where the neighbour lies outside the map.
+    image: uint8 [H, W, 3]. scale: factor on its size; small images want more cells.
+    Returns float16 [P, h, w] in [0, 1], P the number of neighbour offsets, h and w about
+    scale * H / 8 and scale * W / 8; NaN where the neighbour lies outside the map.
     """
     device = next(network.parameters()).device
     pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
-    features = network(scaled(pixels, 1.0, network.backbone.stride))
+    features = network(scaled(pixels, scale, network.backbone.stride))
     height, width = features.shape[2:]
     offsets = neighbour_offsets(gamma)
     affinity = np.full((len(offsets), height, width), np.nan, np.float16)

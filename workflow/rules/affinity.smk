@@ -68,6 +68,7 @@ for shard, images in TRAIN_SHARDS.items():
             settings=settings(
                 gamma=config["affinity"]["pairs"]["gamma"],
                 distance=config["affinity"]["pairs"]["distance"],
+                scale=config["affinity"]["inference"]["scale"],
             ),
         script:
             "../scripts/infer_affinity.py"
