@@ -72,7 +72,7 @@ def _default(schema: dict, root: dict) -> tuple[bool, object]:
 def _fill(value: object, schema: dict, root: dict) -> object:
     """Put defaults where keys are missing; an object's own default comes before its properties'."""
     if not isinstance(value, dict):
-        return value
+        return _parse(value, {**_referred(schema, root), **schema})
     has_default, default = _default(schema, root)
     if has_default and isinstance(default, dict):
         value = {**default, **value}
@@ -82,6 +82,26 @@ def _fill(value: object, schema: dict, root: dict) -> object:
             value[key] = default
         if key in value:
             value[key] = _fill(value[key], sub, root)
+    return value
+
+
+def _parse(value: object, schema: dict) -> object:
+    """Take a text for the number or truth value that it spells, where no text is wanted.
+
+    Snakemake's --config leaves all values inside braces as texts, and YAML does so with 1e-3.
+    """
+    if isinstance(value, list):
+        return [_parse(item, schema.get("items", {})) for item in value]
+    types = schema.get("type", [])
+    is_text_wanted = "string" in types or any(isinstance(c, str) for c in schema.get("enum", []))
+    if not isinstance(value, str) or is_text_wanted:
+        return value
+    words = {"true": True, "false": False, "null": None}
+    for parse in (int, float, lambda text: words[text.lower()]):
+        try:
+            return parse(value)
+        except (ValueError, KeyError):
+            continue
     return value
 
 
@@ -98,8 +118,6 @@ def _explain(error: ValidationError) -> str | None:
             lines.append(f"{key + '.' if key else ''}{name}: unknown key; {hint}")
         return "; ".join(lines)
     remedy = error.schema.get("description", "")
-    if isinstance(error.instance, str) and "number" in str(error.schema.get("type")):
-        remedy = "write it as a number with a point, for example 1.0e-3"
     return f"{key or 'config'}: {error.message}" + (f" ({remedy})" if remedy else "")
 
 

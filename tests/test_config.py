@@ -30,7 +30,8 @@ def test_each_value_of_a_complete_configuration_is_in_the_table():
 @pytest.mark.parametrize("preset", ["config.yaml", "voc_animals.yaml"])
 def test_presets_are_valid(preset):
     config = yaml.safe_load((CONFIG / preset).read_text())
-    config["dataset"].setdefault("root", "somewhere")
+    if config["dataset"]["format"] != "scenes":
+        config["dataset"]["root"] = "somewhere"
     assert complete(config, SCHEMA)["cam"]["network"]["backbone"] == "tf_efficientnet_lite0"
 
 
@@ -39,6 +40,27 @@ def test_a_value_given_wins_over_the_sections_default_and_that_over_the_keys():
     assert config["cam"]["training"]["epochs"] == 9
     assert config["cam"]["training"]["crop_size"] == 288  # the section's default
     assert config["cam"]["training"]["batch_size"] == 16  # the key's default
+
+
+def test_texts_are_taken_for_the_values_that_they_spell():
+    """As Snakemake's --config gives them; YAML reads 1e-3 as a text, too."""
+    config = complete(
+        {
+            **SCENES,
+            "walk": {"beta": "4", "tolerance": "1e-3"},
+            "cam": {"inference": {"scales": ["0.5", "1"], "flip": "false", "output_stride": "8"}},
+            "labels": {"confidence": "null"},
+            "dataset": {"format": "scenes", "classes": None, "labels": "1"},
+        },
+        SCHEMA,
+    )
+    assert config["walk"]["beta"] == 4
+    assert config["walk"]["tolerance"] == 0.001
+    assert config["cam"]["inference"]["scales"] == [0.5, 1]
+    assert config["cam"]["inference"]["flip"] is False
+    assert config["cam"]["inference"]["output_stride"] == 8
+    assert config["labels"]["confidence"] is None
+    assert config["dataset"]["labels"] == "1"  # a text is wanted here
 
 
 def test_the_input_is_not_changed():
@@ -55,8 +77,8 @@ def test_the_input_is_not_changed():
         ({"walk": {"beta": -1}}, r"walk.beta: -1 is less than"),
         ({"walk": None}, r"walk: None is not of type 'object'"),
         (
-            {"walk": {"tolerance": "1e-3"}},
-            r"walk.tolerance: '1e-3' is not of type 'number' \(write it as a number with a point",
+            {"walk": {"tolerance": "small"}},
+            r"walk.tolerance: 'small' is not of type 'number' \(Bound",
         ),
         ({"affinity": {"labels": {"alpha_low": 19}}}, r"alpha_low 19 is above alpha_high 16.0"),
         ({"cam": {"training": {"longest_side": [300, 200]}}}, r"\[300, 200\] is no range"),

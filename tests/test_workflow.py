@@ -69,7 +69,8 @@ def test_artifacts_are_as_documented(finished):
             with Image.open(results / folder / f"{image}.png") as label_map:
                 assert label_map.mode == "P"
                 assert label_map.size == (row["width"], row["height"])
-    assert [path.name for path in results.rglob(".*")] == [".checkpoints"]  # nothing temporary
+    hidden = {path.name for path in results.rglob(".*")} - {".snakemake_timestamp"}
+    assert hidden == {".checkpoints"}  # and no temporary file
     assert not any((results / ".checkpoints").iterdir())
 
 
@@ -139,7 +140,7 @@ def test_a_wrong_configuration_stops_at_once(tmp_path, config, message):
         check=False,
     )
     assert done.returncode != 0
-    assert message in done.stderr
+    assert message in done.stdout + done.stderr
 
 
 def imports_of(path: Path) -> set[str]:
