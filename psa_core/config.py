@@ -75,7 +75,7 @@ def _fill(value: object, schema: dict, root: dict) -> object:
         return _parse(value, {**_referred(schema, root), **schema})
     has_default, default = _default(schema, root)
     if has_default and isinstance(default, dict):
-        value = {**default, **value}
+        value = _merge(default, value)
     for key, sub in _properties(schema, root).items():
         has_default, default = _default(sub, root)
         if key not in value and has_default:
@@ -83,6 +83,15 @@ def _fill(value: object, schema: dict, root: dict) -> object:
         if key in value:
             value[key] = _fill(value[key], sub, root)
     return value
+
+
+def _merge(default: dict, value: dict) -> dict:
+    """The default with the values given, section by section."""
+    merged = {**default, **value}
+    for key in default.keys() & value.keys():
+        if isinstance(default[key], dict) and isinstance(value[key], dict):
+            merged[key] = _merge(default[key], value[key])
+    return merged
 
 
 def _parse(value: object, schema: dict) -> object:

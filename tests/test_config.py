@@ -40,6 +40,15 @@ def test_a_value_given_wins_over_the_sections_default_and_that_over_the_keys():
     assert config["cam"]["training"]["epochs"] == 9
     assert config["cam"]["training"]["crop_size"] == 288  # the section's default
     assert config["cam"]["training"]["batch_size"] == 16  # the key's default
+    assert config["cam"]["training"]["optimizer"]["new_layer_factor"] == 10
+
+
+def test_a_sections_default_reaches_the_keys_beside_those_given():
+    change = {"segmentation": {"training": {"optimizer": {"learning_rate": 0.1}}}}
+    optimizer = complete({**SCENES, **change}, SCHEMA)["segmentation"]["training"]["optimizer"]
+    assert optimizer["learning_rate"] == 0.1
+    assert optimizer["new_layer_factor"] == 2  # of the section segmentation.training
+    assert optimizer["momentum"] == 0.9  # of the key
 
 
 def test_texts_are_taken_for_the_values_that_they_spell():

@@ -252,7 +252,9 @@ def test_checkpoint_holds_no_code(images, tmp_path):
 
 
 def test_fewer_images_than_a_batch_are_refused(images, tmp_path):
-    with pytest.raises(ValueError, match=r"8 training images .* batch of 9; .*lower batch_size"):
+    with pytest.raises(
+        ValueError, match=r"8 training images .* batch of 9: .*lower training.batch_size"
+    ):
         fit(images, tmp_path / "run", batch_size=9)
 
 
