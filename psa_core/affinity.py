@@ -29,7 +29,7 @@ class _PairDistances(torch.autograd.Function):
 
     Autograd would keep a difference [B, H, W, D] for each of the 34 offsets; made anew in the
     backward pass, those of one image stay in the cache. Measured on 2 cores with 16 maps of
-    32 x 32 x 320: forward and backward 0.7 s in place of 1.35 s.
+    32 x 32 x 320: forward and backward 0.7 s in place of 1.35 s, beside other load.
     """
 
     @staticmethod

@@ -93,7 +93,7 @@ def test_broken_array_is_named(tmp_path, kept):
 
 
 def test_array_of_objects_is_not_unpickled(tmp_path):
-    np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
+    np.save(tmp_path / "objects.npy", np.array([{}], object))
     with pytest.raises(ValueError, match=r"objects.npy"):
         artifacts.read_array(tmp_path / "objects.npy")
 

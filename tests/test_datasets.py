@@ -85,7 +85,7 @@ def prepare(dataset, shards=4):
     return index.prepare(dataset, shards=shards)
 
 
-def problem(dataset, *parts):
+def check_problem(dataset, *parts):
     """The error of a broken data set, whose message has to hold each part."""
     with pytest.raises(DatasetError) as error:
         prepare(dataset)
@@ -267,7 +267,7 @@ def test_scenes_are_listed_without_being_made():
     ],
 )
 def test_voc_config_errors(voc, change, parts):
-    problem({**voc, **change}, *parts)
+    check_problem({**voc, **change}, *parts)
 
 
 def test_voc_missing_train_aug_names_the_remedy(voc):
@@ -369,23 +369,27 @@ def test_voc_file_errors(voc, tmp_path, damage, parts):
     whole = {**voc, "classes": None, "limit": 9}  # limit: not all of the 20 classes are there
     prepare(whole)
     damage(tmp_path / "VOC2012")
-    message = problem(whole, *parts)
-    assert message.startswith("1 problem(s)")
+    message = check_problem(whole, *parts)
+    assert message.startswith("1 check_problem(s)")
 
 
 def test_all_problems_are_reported_together(voc, tmp_path):
     for image in "abd":
         write(tmp_path / f"VOC2012/JPEGImages/{image}.jpg", "")
     write_mask(tmp_path / "VOC2012/SegmentationClass/c.png", [77])
-    message = problem({**voc, "classes": None}, "a.jpg", "b.jpg", "d.jpg", "values [77]", "shows")
-    assert message.startswith("5 problem(s)")
+    message = check_problem(
+        {**voc, "classes": None}, "a.jpg", "b.jpg", "d.jpg", "values [77]", "shows"
+    )
+    assert message.startswith("5 check_problem(s)")
 
 
 def test_only_ten_problems_are_shown(voc, tmp_path):
     write_lists(tmp_path / "VOC2012", val=" ".join(f"lost{i:02}" for i in range(13)))
     labels = [f"lost{i:02},bus" for i in range(13)] + [f"{i},bus" for i in "abc"]
     write_labels(tmp_path / "VOC2012", *labels, header="image,labels")
-    message = problem({**voc, "classes": ["bus"]}, "13 problem(s)", "'lost09'", "and 3 more")
+    message = check_problem(
+        {**voc, "classes": ["bus"]}, "13 check_problem(s)", "'lost09'", "and 3 more"
+    )
     assert "'lost10'" not in message
 
 
@@ -497,7 +501,7 @@ def test_folder_list_of_scored_images(folder, tmp_path):
     assert datasets.list_images({**folder, "train": "scored"})["train"] == ["z"]
     write(tmp_path / "mine/scored.txt", "cats/y\nw\n")
     parts = ["dataset.train: 'cats__y' has no mask", "dataset.train: 'w' is not in train_aug"]
-    problem({**folder, "train": "scored"}, *parts)
+    check_problem({**folder, "train": "scored"}, *parts)
 
 
 def test_folder_split_is_stable_when_images_are_added(tmp_path):
@@ -554,7 +558,7 @@ def test_folder_without_masks_has_all_but_the_scores(folder, tmp_path, is_there)
 )
 def test_folder_table_and_config_errors(folder, tmp_path, rows, change, parts):
     write_labels(tmp_path / "mine", *rows, header="image,labels")
-    problem({**folder, "val_fraction": 0.0, **change}, *parts)
+    check_problem({**folder, "val_fraction": 0.0, **change}, *parts)
 
 
 @pytest.mark.parametrize(
@@ -569,7 +573,7 @@ def test_folder_table_and_config_errors(folder, tmp_path, rows, change, parts):
 )
 def test_folder_unreadable_table(folder, tmp_path, raw, parts):
     (tmp_path / "mine/labels.csv").write_bytes(raw)
-    problem(folder, *parts)
+    check_problem(folder, *parts)
 
 
 @pytest.mark.parametrize(
@@ -581,12 +585,14 @@ def test_folder_unreadable_table(folder, tmp_path, raw, parts):
 )
 def test_folder_list_errors(folder, tmp_path, key, text, parts):
     write(tmp_path / f"mine/{key}.txt", text)
-    problem(folder, *parts)
+    check_problem(folder, *parts)
 
 
 def test_folder_two_files_for_one_row(folder, tmp_path):
     write_image(tmp_path / "mine/images/w.jpg")
-    problem(folder, "images: 2 images for 'w' of line 5 (there: w.bmp, w.jpg)", "correct its name")
+    check_problem(
+        folder, "images: 2 images for 'w' of line 5 (there: w.bmp, w.jpg)", "correct its name"
+    )
 
 
 # --- pixels -----------------------------------------------------------------------------------
@@ -606,7 +612,7 @@ def test_images_of_any_mode_are_read_as_rgb(folder, tmp_path, mode, name):
 
 def test_image_of_sixteen_bits_is_refused(folder, tmp_path):
     Image.fromarray(np.zeros((40, 40), np.uint16)).save(tmp_path / "mine/images/cats/y.PNG")
-    problem(folder, "cats/y.PNG: pixels of mode I;16", "8 bits")
+    check_problem(folder, "cats/y.PNG: pixels of mode I;16", "8 bits")
 
 
 def test_exif_orientation_is_not_applied(folder, tmp_path):
