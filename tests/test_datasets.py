@@ -370,7 +370,7 @@ def test_voc_file_errors(voc, tmp_path, damage, parts):
     prepare(whole)
     damage(tmp_path / "VOC2012")
     message = check_problem(whole, *parts)
-    assert message.startswith("1 check_problem(s)")
+    assert message.startswith("1 problem(s)")
 
 
 def test_all_problems_are_reported_together(voc, tmp_path):
@@ -380,16 +380,14 @@ def test_all_problems_are_reported_together(voc, tmp_path):
     message = check_problem(
         {**voc, "classes": None}, "a.jpg", "b.jpg", "d.jpg", "values [77]", "shows"
     )
-    assert message.startswith("5 check_problem(s)")
+    assert message.startswith("5 problem(s)")
 
 
 def test_only_ten_problems_are_shown(voc, tmp_path):
     write_lists(tmp_path / "VOC2012", val=" ".join(f"lost{i:02}" for i in range(13)))
     labels = [f"lost{i:02},bus" for i in range(13)] + [f"{i},bus" for i in "abc"]
     write_labels(tmp_path / "VOC2012", *labels, header="image,labels")
-    message = check_problem(
-        {**voc, "classes": ["bus"]}, "13 check_problem(s)", "'lost09'", "and 3 more"
-    )
+    message = check_problem({**voc, "classes": ["bus"]}, "13 problem(s)", "'lost09'", "and 3 more")
     assert "'lost10'" not in message
 
 
