@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -54,9 +55,16 @@ def _umask() -> int:
     return mask
 
 
-def by_image(paths: Iterable[str | Path]) -> dict[str, str]:
-    """Files by the image that they belong to, which is their name without suffix."""
-    return {Path(path).stem: str(path) for path in paths}
+def write_manifest(path: str | Path | None, files: Iterable[str | Path]) -> None:
+    """List files with the SHA-256 of each, a line a file, as `sha256sum --check` reads it.
+
+    path: None writes nothing: where one file was asked for by name, it has no manifest.
+    """
+    if path is None:
+        return
+    lines = (f"{hashlib.sha256(Path(f).read_bytes()).hexdigest()}  {Path(f).name}\n" for f in files)
+    with replacing(path) as temporary:
+        temporary.write_text("".join(lines))
 
 
 def write_label_map(path: str | Path, labels: np.ndarray) -> None:

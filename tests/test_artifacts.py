@@ -121,11 +121,20 @@ def test_interrupted_edges_leave_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_by_image():
-    assert artifacts.by_image(["results/a.npy", "results/b.c.npy"]) == {
-        "a": "results/a.npy",
-        "b.c": "results/b.c.npy",
-    }
+def test_manifest_is_what_sha256sum_checks(tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"")
+    (tmp_path / "b.c.npy").write_bytes(b"abc")
+    artifacts.write_manifest(tmp_path / "0.txt", [tmp_path / "a.npy", tmp_path / "b.c.npy"])
+    # FIPS 180-2, appendix B.1, for "abc"; the digest of nothing is as well known.
+    assert (tmp_path / "0.txt").read_text().splitlines() == [
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a.npy",
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  b.c.npy",
+    ]
+
+
+def test_one_file_by_name_has_no_manifest(tmp_path):
+    artifacts.write_manifest(None, [tmp_path / "a.npy"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_table(tmp_path):

@@ -108,8 +108,11 @@ def check_problem(dataset, *parts):
         ("", 100, "00"),
     ],
 )
-def test_shard_depends_on_name_alone(image, shards, shard):
-    assert datasets.shard_of(image, shards) == shard
+def test_shard_depends_on_list_and_name_alone(image, shards, shard):
+    lists = {"train_aug": ["other", image], "train": [image], "val": []}
+    assert image in datasets.shards_of(lists, shards)[f"train_aug_{shard}"]
+    lists = {"train_aug": ["other"], "train": [], "val": [image]}
+    assert datasets.shards_of(lists, shards)[f"val_{shard}"] == [image]
 
 
 def test_import_stays_light():
@@ -160,8 +163,11 @@ def test_voc_index(voc):
     assert table[["height", "width"]].values.tolist() == [[32, 40]] * 3
     flags = table[["train_aug", "train", "val"]].values.tolist()
     assert flags == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
-    shards = [str(crc % 3) for crc in (0xE8B7BE43, 0x71BEEFF9, 0x98DD4ACC)]
-    assert table["shard"].tolist() == shards
+    numbers = [crc % 3 for crc in (0xE8B7BE43, 0x71BEEFF9, 0x98DD4ACC)]
+    parts = ["train_aug", "train_aug", "val"]
+    assert table["shard"].tolist() == [
+        f"{part}_{number}" for part, number in zip(parts, numbers, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(("others", "of_bus"), [("background", 0), ("ignore", 255)])

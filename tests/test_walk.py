@@ -83,7 +83,7 @@ def test_constants_stay_constant(rng, size):
     """The rows of T^t sum to 1, whatever the series leaves out."""
     scores = np.array([0.25, 1.0])[:, None, None] * np.ones(size)
     walked = spread(scores, random_edges(rng, *size), tolerance=1e-2)
-    np.testing.assert_allclose(walked, scores, rtol=1e-6)
+    np.testing.assert_allclose(walked, scores, rtol=1e-5)  # float32, 60 products
 
 
 def test_walk_stays_between_the_least_and_the_greatest_score(rng):
@@ -114,7 +114,7 @@ def test_nothing_crosses_a_wall(rng):
     assert walked[0, :, :6].min() > 0
 
 
-def test_half_precision_edges_are_computed_in_double(rng):
+def test_half_precision_edges_lose_nothing_more(rng):
     edges, scores = random_edges(rng, 6, 5).astype(np.float16), rng.random((2, 6, 5))
     expected = spread(scores, edges.astype(np.float64))
     np.testing.assert_array_equal(spread(scores, edges), expected)
@@ -124,8 +124,9 @@ def test_transition_is_the_symmetric_form_of_the_matrix(rng):
     edges = random_edges(rng, 4, 5)
     symmetric, root = walk.transition(edges, gamma=5, beta=8)
     expected = dense_transition(edges, 8)
-    np.testing.assert_allclose(symmetric.toarray(), symmetric.toarray().T, rtol=1e-14)
-    np.testing.assert_allclose(symmetric.toarray() * root / root[:, None], expected, rtol=1e-12)
+    assert symmetric.dtype == np.float32
+    np.testing.assert_array_equal(symmetric.toarray(), symmetric.toarray().T)
+    np.testing.assert_allclose(symmetric.toarray() * root / root[:, None], expected, rtol=5e-7)
 
 
 def test_input_that_does_not_fit_is_refused(rng):

@@ -16,8 +16,9 @@ from types import ModuleType
 from psa_core.datasets import folder, voc
 from psa_core.datasets.source import DatasetError, Source, fail
 
-__all__ = ["DatasetError", "format_of", "label_files", "list_images", "list_scored", "shard_of"]
+__all__ = ["DatasetError", "format_of", "label_files", "list_images", "list_scored", "shards_of"]
 
+PARTS = ("train_aug", "val")  # every image is in one of them; train lies within train_aug
 FORMATS = {"voc": voc, "folder": folder}
 
 
@@ -54,9 +55,18 @@ def label_files(dataset: dict) -> list[Path]:
     return sorted(set(format_of(dataset).files(dataset).values()))
 
 
-def shard_of(image: str, shards: int) -> str:
-    """The shard that an image falls in, by its name alone: "00".."65" of 66 shards."""
-    return f"{zlib.crc32(image.encode()) % shards:0{len(str(shards - 1))}d}"
+def shards_of(lists: dict[str, list[str]], shards: int) -> dict[str, list[str]]:
+    """Images by shard, sorted: "train_aug_00".."train_aug_65", "val_00".. of 66 shards each.
+
+    A shard is a function of the image's list and name alone: an added image moves no other.
+    """
+    digits = len(str(shards - 1))
+    found: dict[str, list[str]] = {}
+    for part in PARTS:
+        for image in lists[part]:
+            number = zlib.crc32(image.encode()) % shards
+            found.setdefault(f"{part}_{number:0{digits}d}", []).append(image)
+    return dict(sorted(found.items()))
 
 
 def format_of(dataset: dict) -> ModuleType:

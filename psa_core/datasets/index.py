@@ -3,7 +3,7 @@
 `prepare` makes index.csv and classes.csv; the stages read those and never the user's format.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from psa_core.datasets import format_of, shard_of
+from psa_core.datasets import format_of, shards_of
 from psa_core.datasets.source import LISTS, DatasetError, Source, fail, union
 
 SMALLEST_SIDE = 32  # one cell of a feature map at output stride 32
@@ -80,10 +80,16 @@ def prepare(
     return _index(source, images, sizes, shards), classes
 
 
-def read_index(path: str | Path) -> pd.DataFrame:
-    """The index that `prepare` made, with its column types; `mask` is "" where there is none."""
+def read_index(path: str | Path, images: Sequence[str] | None = None) -> pd.DataFrame:
+    """The index that `prepare` made, with its column types; `mask` is "" where there is none.
+
+    images: only the rows of these images, in their order. Raises KeyError where one has no row.
+    """
     texts = ("image", "path", "labels", "mask", "shard")
-    return pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
+    table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
+    if images is None:
+        return table
+    return table.set_index("image", drop=False).loc[list(images)].reset_index(drop=True)
 
 
 def read_classes(path: str | Path) -> Classes:
@@ -193,5 +199,6 @@ def _index(
     )
     for key in LISTS:
         table[key] = table["image"].isin(source.lists[key]).astype(int)
-    table["shard"] = [shard_of(image, shards) for image in images]
+    shard_of = {i: shard for shard, its in shards_of(source.lists, shards).items() for i in its}
+    table["shard"] = table["image"].map(shard_of)
     return table

@@ -1,25 +1,39 @@
 """Affinities. Needs class maps; makes results/affinity/labels/, network.pt and edges/."""
 
-for shard, images in TRAIN_SHARDS.items():
 
-    rule:
-        """Confident areas of one shard of images, by eq. 2 and the dense CRF (section 3.2)."""
-        name:
-            f"label_affinity_{shard}"
-        input:
-            index=f"results/dataset/shards/{shard}.csv",
-            classes="results/dataset/classes.csv",
-            maps=files("results/cam/maps/{}.npy", images),
-        output:
-            labels=files("results/affinity/labels/{}.png", images),
-        log:
-            f"results/logs/label_affinity/{shard}.log",
-        benchmark:
-            f"results/benchmarks/label_affinity/{shard}.tsv"
-        params:
-            settings=settings(**config["affinity"]["labels"]),
-        script:
-            "../scripts/label_affinity.py"
+rule label_affinity:
+    """Confident areas of one shard of images, by eq. 2 and the dense CRF (section 3.2)."""
+    input:
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+        maps=of_images("results/cam/maps/{}.npy"),
+    output:
+        manifest="results/affinity/labels/{shard}.txt",
+    log:
+        "results/logs/label_affinity/{shard}.log",
+    benchmark:
+        "results/benchmarks/label_affinity/{shard}.tsv"
+    params:
+        settings=settings(**config["affinity"]["labels"]),
+        images=images_of_job,
+        maps="results/cam/maps/{}.npy",
+        labels="results/affinity/labels/{}.png",
+    script:
+        "../scripts/label_affinity.py"
+
+
+use rule label_affinity as label_affinity_of_image with:
+    input:
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+        maps=of_images("results/cam/maps/{}.npy"),
+        manifest=manifest_of_image("results/affinity/labels"),
+    output:
+        "results/affinity/labels/{image}.png",
+    log:
+        "results/logs/label_affinity/{image}.log",
+    benchmark:
+        "results/benchmarks/label_affinity/{image}.tsv"
 
 
 rule train_affinity:
@@ -27,7 +41,7 @@ rule train_affinity:
     input:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
-        labels=files("results/affinity/labels/{}.png", IMAGES["train_aug"]),
+        labels=files_of_shards("results/affinity/labels/{}.png", shards("train_aug")),
     output:
         network="results/affinity/network.pt",
         losses="results/affinity/losses.csv",
@@ -43,32 +57,29 @@ rule train_affinity:
             pairs=config["affinity"]["pairs"],
             seed=config["seed"],
         ),
+        labels="results/affinity/labels/{}.png",
         checkpoints="results/.checkpoints/affinity",
     script:
         "../scripts/train_affinity.py"
 
 
-for shard, images in TRAIN_SHARDS.items():
-
-    rule:
-        """Affinities of neighbouring cells for one shard of images (paper, eq. 3 and 4)."""
-        name:
-            f"infer_affinity_{shard}"
-        input:
-            network="results/affinity/network.pt",
-            index=f"results/dataset/shards/{shard}.csv",
-        output:
-            edges=f"results/affinity/edges/{shard}.h5",
-        log:
-            f"results/logs/infer_affinity/{shard}.log",
-        benchmark:
-            f"results/benchmarks/infer_affinity/{shard}.tsv"
-        threads: 8
-        params:
-            settings=settings(
-                gamma=config["affinity"]["pairs"]["gamma"],
-                distance=config["affinity"]["pairs"]["distance"],
-                scale=config["affinity"]["inference"]["scale"],
-            ),
-        script:
-            "../scripts/infer_affinity.py"
+rule infer_affinity:
+    """Affinities of neighbouring cells for one shard of images (paper, eq. 3 and 4)."""
+    input:
+        network="results/affinity/network.pt",
+        index="results/dataset/shards/{shard}.csv",
+    output:
+        edges="results/affinity/edges/{shard}.h5",
+    log:
+        "results/logs/infer_affinity/{shard}.log",
+    benchmark:
+        "results/benchmarks/infer_affinity/{shard}.tsv"
+    threads: 8
+    params:
+        settings=settings(
+            gamma=config["affinity"]["pairs"]["gamma"],
+            distance=config["affinity"]["pairs"]["distance"],
+            scale=config["affinity"]["inference"]["scale"],
+        ),
+    script:
+        "../scripts/infer_affinity.py"

@@ -25,24 +25,36 @@ rule train_cam:
         "../scripts/train_cam.py"
 
 
-for shard, images in TRAIN_SHARDS.items():
+rule infer_cam:
+    """Class activation maps of one shard of images (paper, eq. 1)."""
+    input:
+        network="results/cam/network.pt",
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+    output:
+        manifest="results/cam/maps/{shard}.txt",
+    log:
+        "results/logs/infer_cam/{shard}.log",
+    benchmark:
+        "results/benchmarks/infer_cam/{shard}.tsv"
+    threads: 8
+    params:
+        settings=settings(**config["cam"]["inference"]),
+        images=images_of_job,
+        maps="results/cam/maps/{}.npy",
+    script:
+        "../scripts/infer_cam.py"
 
-    rule:
-        """Class activation maps of one shard of images (paper, eq. 1)."""
-        name:
-            f"infer_cam_{shard}"
-        input:
-            network="results/cam/network.pt",
-            index=f"results/dataset/shards/{shard}.csv",
-            classes="results/dataset/classes.csv",
-        output:
-            maps=files("results/cam/maps/{}.npy", images),
-        log:
-            f"results/logs/infer_cam/{shard}.log",
-        benchmark:
-            f"results/benchmarks/infer_cam/{shard}.tsv"
-        threads: 8
-        params:
-            settings=settings(**config["cam"]["inference"]),
-        script:
-            "../scripts/infer_cam.py"
+
+use rule infer_cam as infer_cam_of_image with:
+    input:
+        network="results/cam/network.pt",
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+        manifest=manifest_of_image("results/cam/maps"),
+    output:
+        "results/cam/maps/{image}.npy",
+    log:
+        "results/logs/infer_cam/{image}.log",
+    benchmark:
+        "results/benchmarks/infer_cam/{image}.tsv"

@@ -1,14 +1,21 @@
-"""What all rules share: the checked configuration, the image lists, shards and file names."""
+"""What all rules share: the checked configuration, the image lists, shards and file names.
 
+Thousands of files on one job cost Snakemake minutes. So each stage that makes a file an image has
+two rules. One makes a whole *shard* of images and declares only their manifest, `{shard}.txt`, on
+which the next stages wait. The other makes the file of one image: the one that is asked for by
+name, or has been deleted.
+"""
+
+import functools
 import hashlib
 import json
 import os
-from collections import defaultdict
+from pathlib import Path
 
 import yaml
 
 from psa_core.config import ConfigError, complete
-from psa_core.datasets import label_files, list_images, list_scored, shard_of
+from psa_core.datasets import label_files, list_images, list_scored, shards_of
 from psa_core.datasets.scenes import CLASSES as SCENE_CLASSES
 
 # A preset given by --configfile stands alone; defaults come from the schema.
@@ -34,23 +41,90 @@ for stage in ("cam", "affinity", "segmentation"):
             f"{len(IMAGES['train_aug'])} training images; lower it or add images"
         )
 
-
-def by_shard(images):
-    """Image names by shard; a shard is a function of the image's name alone."""
-    shards = defaultdict(list)
-    for image in images:
-        shards[shard_of(image, config["dataset"]["shards"])].append(image)
-    return dict(sorted(shards.items()))
+SHARDS = shards_of(IMAGES, config["dataset"]["shards"])
+SHARD_OF = {image: shard for shard, images in SHARDS.items() for image in images}
 
 
-TRAIN_SHARDS = by_shard(IMAGES["train_aug"])
-VAL_SHARDS = by_shard(IMAGES["val"])
-ALL_SHARDS = sorted({*TRAIN_SHARDS, *VAL_SHARDS})
+wildcard_constraints:
+    shard=r"(train_aug|val)_\d+",
+    image=r"[^/]+",
 
 
-def files(pattern, images):
-    """A file for each image, for example files("results/cam/maps/{}.npy", images)."""
-    return [pattern.format(image) for image in images]
+def shards(part):
+    """Names of the shards of a part of the data set, train_aug or val."""
+    return [shard for shard in SHARDS if shard.startswith(f"{part}_")]
+
+
+def images_of_job(wildcards):
+    """Images of a job: those of its shard, or the one that was asked for."""
+    return [wildcards.image] if "image" in wildcards.keys() else SHARDS[wildcards.shard]
+
+
+def of_shard(pattern):
+    """An input function: a file of the job's shard, for example "results/dataset/shards/{}.csv"."""
+
+    def file(wildcards):
+        if "shard" in wildcards.keys():
+            return pattern.format(wildcards.shard)
+        if wildcards.image not in SHARD_OF:
+            raise ValueError(f"no image '{wildcards.image}' in train_aug or val of the data set")
+        return pattern.format(SHARD_OF[wildcards.image])
+
+    return file
+
+
+def of_images(pattern):
+    """An input function: what a stage made of the job's images, "results/cam/maps/{}.npy"."""
+
+    def files(wildcards):
+        if "image" in wildcards.keys():
+            return pattern.format(wildcards.image)
+        return files_of_shards(pattern, [wildcards.shard])
+
+    return files
+
+
+def files_of_shards(pattern, names):
+    """What a stage made of shards of images: the manifests, and files that are gone.
+
+    A file that was deleted after its manifest was written is made again alone.
+    """
+    folder = Path(pattern).parent
+    present = names_in(folder)
+    manifests = {shard: f"{shard}.txt" for shard in names}
+    gone = [
+        pattern.format(image)
+        for shard, manifest in manifests.items()
+        if manifest in present
+        for image in SHARDS[shard]
+        if Path(pattern.format(image)).name not in present
+    ]
+    return [str(folder / manifest) for manifest in manifests.values()] + gone
+
+
+def shards_with(images):
+    """Names of the shards that hold these images."""
+    return sorted({SHARD_OF[image] for image in images})
+
+
+@functools.cache
+def names_in(folder):
+    """Names of the files in a folder, none where it does not exist."""
+    return {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+
+
+def manifest_of_image(folder):
+    """An input function where one image is asked for: the manifest of its shard, if there is one.
+
+    Snakemake knows no settings of a file that was made with its shard; where that shard is out of
+    date it is made again as a whole. Ancient, because its files are no newer than the manifest.
+    """
+
+    def file(wildcards):
+        path = f"{folder}/{SHARD_OF.get(wildcards.image)}.txt"
+        return ancient(path) if Path(path).exists() else []
+
+    return file
 
 
 def settings(**sections):

@@ -9,16 +9,24 @@ rule figure_stages:
     input:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
-        maps=files("results/cam/maps/{}.npy", SHOWN),
-        areas=files("results/affinity/labels/{}.png", SHOWN),
-        walk=files("results/walk/labels/{}.png", SHOWN),
-        labels=files("results/labels/{}.png", SHOWN),
+        maps=files_of_shards("results/cam/maps/{}.npy", shards_with(SHOWN)),
+        areas=files_of_shards("results/affinity/labels/{}.png", shards_with(SHOWN)),
+        walk=files_of_shards("results/walk/labels/{}.png", shards_with(SHOWN)),
+        labels=files_of_shards("results/labels/{}.png", shards_with(SHOWN)),
     output:
         "results/figures/stages.png",
     log:
         "results/logs/figure_stages.log",
     benchmark:
         "results/benchmarks/figure_stages.tsv"
+    params:
+        images=SHOWN,
+        maps="results/cam/maps/{}.npy",
+        labels=[
+            "results/affinity/labels/{}.png",
+            "results/walk/labels/{}.png",
+            "results/labels/{}.png",
+        ],
     script:
         "../scripts/figure_stages.py"
 
@@ -28,13 +36,18 @@ rule figure_predictions:
     input:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
-        predictions=files("results/segmentation/predictions/{}.png", SHOWN_VAL),
+        predictions=files_of_shards(
+            "results/segmentation/predictions/{}.png", shards_with(SHOWN_VAL)
+        ),
     output:
         "results/figures/predictions.png",
     log:
         "results/logs/figure_predictions.log",
     benchmark:
         "results/benchmarks/figure_predictions.tsv"
+    params:
+        images=SHOWN_VAL,
+        predictions="results/segmentation/predictions/{}.png",
     script:
         "../scripts/figure_predictions.py"
 

@@ -1,22 +1,36 @@
 """Pseudo labels. Needs walk scores and images; makes results/labels/{image}.png."""
 
-for shard, images in TRAIN_SHARDS.items():
 
-    rule:
-        """Pseudo labels of one shard: dense CRF, then arg max (paper, section 3.3)."""
-        name:
-            f"refine_labels_{shard}"
-        input:
-            index=f"results/dataset/shards/{shard}.csv",
-            classes="results/dataset/classes.csv",
-            scores=files("results/walk/scores/{}.npy", images),
-        output:
-            labels=files("results/labels/{}.png", images),
-        log:
-            f"results/logs/refine_labels/{shard}.log",
-        benchmark:
-            f"results/benchmarks/refine_labels/{shard}.tsv"
-        params:
-            settings=settings(**config["labels"]),
-        script:
-            "../scripts/refine_labels.py"
+rule refine_labels:
+    """Pseudo labels of one shard: dense CRF, then arg max (paper, section 3.3)."""
+    input:
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+        scores=of_images("results/walk/scores/{}.npy"),
+    output:
+        manifest="results/labels/{shard}.txt",
+    log:
+        "results/logs/refine_labels/{shard}.log",
+    benchmark:
+        "results/benchmarks/refine_labels/{shard}.tsv"
+    params:
+        settings=settings(**config["labels"]),
+        images=images_of_job,
+        scores="results/walk/scores/{}.npy",
+        labels="results/labels/{}.png",
+    script:
+        "../scripts/refine_labels.py"
+
+
+use rule refine_labels as refine_labels_of_image with:
+    input:
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+        scores=of_images("results/walk/scores/{}.npy"),
+        manifest=manifest_of_image("results/labels"),
+    output:
+        "results/labels/{image}.png",
+    log:
+        "results/logs/refine_labels/{image}.log",
+    benchmark:
+        "results/benchmarks/refine_labels/{image}.tsv"

@@ -6,7 +6,7 @@ rule evaluate_cam:
     input:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
-        maps=files("results/cam/maps/{}.npy", SCORED["train"]),
+        maps=files_of_shards("results/cam/maps/{}.npy", shards("train_aug")),
     output:
         "results/metrics/cam.csv",
     log:
@@ -15,11 +15,14 @@ rule evaluate_cam:
         "results/benchmarks/evaluate_cam.tsv"
     params:
         settings=settings(alpha=config["cam"]["alpha"]),
+        images=SCORED["train"],
+        maps="results/cam/maps/{}.npy",
     script:
         "../scripts/evaluate_cam.py"
 
 
 SPLITS = {"cam": "train", "walk": "train", "labels": "train", "segmentation": "val"}
+PARTS = {"train": "train_aug", "val": "val"}
 LABEL_MAPS = {
     "walk": "results/walk/labels/{}.png",
     "labels": "results/labels/{}.png",
@@ -35,7 +38,7 @@ for stage, pattern in LABEL_MAPS.items():
         input:
             index="results/dataset/index.csv",
             classes="results/dataset/classes.csv",
-            labels=files(pattern, SCORED[SPLITS[stage]]),
+            labels=files_of_shards(pattern, shards(PARTS[SPLITS[stage]])),
         output:
             f"results/metrics/{stage}.csv",
         log:
@@ -45,6 +48,8 @@ for stage, pattern in LABEL_MAPS.items():
         params:
             stage=stage,
             split=SPLITS[stage],
+            images=SCORED[SPLITS[stage]],
+            labels=pattern,
         script:
             "../scripts/evaluate_labels.py"
 
@@ -53,8 +58,8 @@ rule metrics:
     """All scores in one table; what has no masks is not in it, but all stages have run."""
     input:
         scores=[f"results/metrics/{s}.csv" for s, split in SPLITS.items() if SCORED[split]],
-        labels=files("results/labels/{}.png", IMAGES["train_aug"]),
-        predictions=files("results/segmentation/predictions/{}.png", IMAGES["val"]),
+        labels=files_of_shards("results/labels/{}.png", shards("train_aug")),
+        predictions=files_of_shards("results/segmentation/predictions/{}.png", shards("val")),
         network="results/segmentation/network.pt",
     output:
         "results/metrics.csv",

@@ -6,7 +6,7 @@ rule train_segmentation:
     input:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
-        labels=files("results/labels/{}.png", IMAGES["train_aug"]),
+        labels=files_of_shards("results/labels/{}.png", shards("train_aug")),
     output:
         network="results/segmentation/network.pt",
         losses="results/segmentation/losses.csv",
@@ -21,28 +21,40 @@ rule train_segmentation:
             training=config["segmentation"]["training"],
             seed=config["seed"],
         ),
+        labels="results/labels/{}.png",
         checkpoints="results/.checkpoints/segmentation",
     script:
         "../scripts/train_segmentation.py"
 
 
-for shard, images in VAL_SHARDS.items():
+rule predict_segmentation:
+    """Predictions for one shard of the validation images, at several scales and mirrored."""
+    input:
+        network="results/segmentation/network.pt",
+        index=of_shard("results/dataset/shards/{}.csv"),
+    output:
+        manifest="results/segmentation/predictions/{shard}.txt",
+    log:
+        "results/logs/predict_segmentation/{shard}.log",
+    benchmark:
+        "results/benchmarks/predict_segmentation/{shard}.tsv"
+    threads: 8
+    params:
+        settings=settings(**config["segmentation"]["inference"]),
+        images=images_of_job,
+        predictions="results/segmentation/predictions/{}.png",
+    script:
+        "../scripts/predict_segmentation.py"
 
-    rule:
-        """Predictions for one shard of the validation images, at several scales and mirrored."""
-        name:
-            f"predict_segmentation_{shard}"
-        input:
-            network="results/segmentation/network.pt",
-            index=f"results/dataset/shards/{shard}.csv",
-        output:
-            predictions=files("results/segmentation/predictions/{}.png", images),
-        log:
-            f"results/logs/predict_segmentation/{shard}.log",
-        benchmark:
-            f"results/benchmarks/predict_segmentation/{shard}.tsv"
-        threads: 8
-        params:
-            settings=settings(**config["segmentation"]["inference"]),
-        script:
-            "../scripts/predict_segmentation.py"
+
+use rule predict_segmentation as predict_segmentation_of_image with:
+    input:
+        network="results/segmentation/network.pt",
+        index=of_shard("results/dataset/shards/{}.csv"),
+        manifest=manifest_of_image("results/segmentation/predictions"),
+    output:
+        "results/segmentation/predictions/{image}.png",
+    log:
+        "results/logs/predict_segmentation/{image}.log",
+    benchmark:
+        "results/benchmarks/predict_segmentation/{image}.tsv"

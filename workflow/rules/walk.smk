@@ -1,24 +1,41 @@
 """Random walk. Needs class maps and edges; makes results/walk/scores/ and results/walk/labels/."""
 
-for shard, images in TRAIN_SHARDS.items():
 
-    rule:
-        """Spread the class maps of one shard over its affinities (paper, eq. 11 and 12)."""
-        name:
-            f"random_walk_{shard}"
-        input:
-            index=f"results/dataset/shards/{shard}.csv",
-            classes="results/dataset/classes.csv",
-            maps=files("results/cam/maps/{}.npy", images),
-            edges=f"results/affinity/edges/{shard}.h5",
-        output:
-            scores=files("results/walk/scores/{}.npy", images),
-            labels=files("results/walk/labels/{}.png", images),
-        log:
-            f"results/logs/random_walk/{shard}.log",
-        benchmark:
-            f"results/benchmarks/random_walk/{shard}.tsv"
-        params:
-            settings=settings(**config["walk"], gamma=config["affinity"]["pairs"]["gamma"]),
-        script:
-            "../scripts/random_walk.py"
+rule random_walk:
+    """Spread the class maps of one shard over its affinities (paper, eq. 11 and 12)."""
+    input:
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+        maps=of_images("results/cam/maps/{}.npy"),
+        edges=of_shard("results/affinity/edges/{}.h5"),
+    output:
+        manifest="results/walk/scores/{shard}.txt",
+        labels_manifest="results/walk/labels/{shard}.txt",
+    log:
+        "results/logs/random_walk/{shard}.log",
+    benchmark:
+        "results/benchmarks/random_walk/{shard}.tsv"
+    params:
+        settings=settings(**config["walk"], gamma=config["affinity"]["pairs"]["gamma"]),
+        images=images_of_job,
+        maps="results/cam/maps/{}.npy",
+        scores="results/walk/scores/{}.npy",
+        labels="results/walk/labels/{}.png",
+    script:
+        "../scripts/random_walk.py"
+
+
+use rule random_walk as random_walk_of_image with:
+    input:
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+        maps=of_images("results/cam/maps/{}.npy"),
+        edges=of_shard("results/affinity/edges/{}.h5"),
+        manifest=manifest_of_image("results/walk/scores"),
+    output:
+        "results/walk/scores/{image}.npy",
+        "results/walk/labels/{image}.png",
+    log:
+        "results/logs/random_walk/{image}.log",
+    benchmark:
+        "results/benchmarks/random_walk/{image}.tsv"

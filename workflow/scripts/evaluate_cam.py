@@ -3,25 +3,24 @@
 from typing import TYPE_CHECKING
 
 from psa_core import logs, maps, metrics
-from psa_core.artifacts import by_image, read_array, write_table
+from psa_core.artifacts import read_array, write_table
 from psa_core.datasets.index import read_classes, read_index
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-alpha = snakemake.params.settings["alpha"]
+alpha, pattern = snakemake.params.settings["alpha"], snakemake.params.maps
 with logs.stage(snakemake.log[0], alpha=alpha):
     classes = read_classes(snakemake.input.classes)
-    index = read_index(snakemake.input.index).set_index("image")
-    files = by_image(snakemake.input.maps)
+    images = read_index(snakemake.input.index, snakemake.params.images)
 
     def predict(row):
-        scores = maps.with_background(read_array(files[row.Index]), alpha)
+        scores = maps.with_background(read_array(pattern.format(row.image)), alpha)
         return maps.arg_max(scores, classes.indices(row.labels), (row.height, row.width))
 
-    rows = index.loc[list(files)].itertuples()
     confusion = metrics.confusion_matrix(
-        ((classes.read_mask(row.mask), predict(row)) for row in rows), len(classes.names)
+        ((classes.read_mask(row.mask), predict(row)) for row in images.itertuples()),
+        len(classes.names),
     )
-    table = metrics.scores(confusion, classes.names, stage="cam", split="train", images=len(files))
+    table = metrics.scores(confusion, classes.names, stage="cam", split="train", images=len(images))
     write_table(snakemake.output[0], table)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from psa_core import logs, metrics
-from psa_core.artifacts import by_image, read_label_map, write_table
+from psa_core.artifacts import read_label_map, write_table
 from psa_core.datasets.index import read_classes, read_index
 
 if TYPE_CHECKING:
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 stage, split = snakemake.params.stage, snakemake.params.split
 with logs.stage(snakemake.log[0], stage=stage, split=split):
     classes = read_classes(snakemake.input.classes)
-    mask = read_index(snakemake.input.index).set_index("image")["mask"]
-    files = by_image(snakemake.input.labels)
-    confusion = metrics.confusion_matrix(
-        ((classes.read_mask(mask[image]), read_label_map(path)) for image, path in files.items()),
-        len(classes.names),
+    images = read_index(snakemake.input.index, snakemake.params.images)
+    label_maps = (
+        read_label_map(snakemake.params.labels.format(image)) for image in images["image"]
     )
-    table = metrics.scores(confusion, classes.names, stage=stage, split=split, images=len(files))
+    confusion = metrics.confusion_matrix(
+        zip(map(classes.read_mask, images["mask"]), label_maps, strict=True), len(classes.names)
+    )
+    table = metrics.scores(confusion, classes.names, stage=stage, split=split, images=len(images))
     write_table(snakemake.output[0], table)

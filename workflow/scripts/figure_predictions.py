@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from psa_core import figures, logs
-from psa_core.artifacts import by_image, read_label_map
+from psa_core.artifacts import read_label_map
 from psa_core.datasets.index import read_classes, read_image, read_index
 
 if TYPE_CHECKING:
@@ -11,12 +11,11 @@ if TYPE_CHECKING:
 
 with logs.stage(snakemake.log[0]):
     classes = read_classes(snakemake.input.classes)
-    index = read_index(snakemake.input.index).set_index("image")
     rows = []
-    for name, path in by_image(snakemake.input.predictions).items():
-        row = index.loc[name]
+    for row in read_index(snakemake.input.index, snakemake.params.images).itertuples():
         image = read_image(row.path)
-        labels = [read_label_map(path)] + ([classes.read_mask(row["mask"])] if row["mask"] else [])
+        labels = [read_label_map(snakemake.params.predictions.format(row.image))]
+        labels += [classes.read_mask(row.mask)] if row.mask else []
         rows.append([image, *(figures.overlay(image, label_map) for label_map in labels)])
     figures.save(
         snakemake.output[0], figures.grid(rows, ["image", "prediction", "true mask"], classes.names)

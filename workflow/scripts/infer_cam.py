@@ -3,27 +3,24 @@
 from typing import TYPE_CHECKING
 
 from psa_core import cam, logs, networks
-from psa_core.artifacts import by_image, write_array
+from psa_core.artifacts import write_array, write_manifest
 from psa_core.compute import open_device
 from psa_core.datasets.index import read_classes, read_image, read_index
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-settings = dict(snakemake.params.settings)
+settings, pattern = dict(snakemake.params.settings), snakemake.params.maps
 with logs.stage(snakemake.log[0], settings=settings):
     device = open_device(snakemake.config["device"], snakemake.threads)
     network = networks.read(
         snakemake.input.network, device, output_stride=settings.pop("output_stride")
     )
     classes = read_classes(snakemake.input.classes)
-    index = read_index(snakemake.input.index).set_index("image")
-    outputs = by_image(snakemake.output.maps)
-    for image, path in logs.progress(outputs.items(), total=len(outputs), label="images"):
+    images = read_index(snakemake.input.index, snakemake.params.images)
+    for row in logs.progress(images.itertuples(), total=len(images), label="images"):
         maps = cam.class_activation_maps(
-            network,
-            read_image(index.path[image]),
-            classes.indices(index.labels[image]),
-            **settings,
+            network, read_image(row.path), classes.indices(row.labels), **settings
         )
-        write_array(path, maps)
+        write_array(pattern.format(row.image), maps)
+    write_manifest(snakemake.output.get("manifest"), map(pattern.format, images.image))

@@ -4,22 +4,22 @@ from typing import TYPE_CHECKING
 
 from psa_core import logs
 from psa_core.affinity_labels import affinity_labels
-from psa_core.artifacts import by_image, read_array, write_label_map
+from psa_core.artifacts import read_array, write_label_map, write_manifest
 from psa_core.datasets.index import read_classes, read_image, read_index
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-settings = snakemake.params.settings
+settings, pattern = snakemake.params.settings, snakemake.params.labels
 with logs.stage(snakemake.log[0], settings=settings):
     classes = read_classes(snakemake.input.classes)
-    index = read_index(snakemake.input.index).set_index("image")
-    maps, outputs = by_image(snakemake.input.maps), by_image(snakemake.output.labels)
-    for image, path in logs.progress(outputs.items(), total=len(outputs), label="images"):
+    images = read_index(snakemake.input.index, snakemake.params.images)
+    for row in logs.progress(images.itertuples(), total=len(images), label="images"):
         labels = affinity_labels(
-            read_image(index.path[image]),
-            read_array(maps[image]),
-            classes.indices(index.labels[image]),
+            read_image(row.path),
+            read_array(snakemake.params.maps.format(row.image)),
+            classes.indices(row.labels),
             **settings,
         )
-        write_label_map(path, labels)
+        write_label_map(pattern.format(row.image), labels)
+    write_manifest(snakemake.output.get("manifest"), map(pattern.format, images.image))

@@ -3,20 +3,19 @@
 from typing import TYPE_CHECKING
 
 from psa_core import logs, networks, segmentation
-from psa_core.artifacts import by_image, write_label_map
+from psa_core.artifacts import write_label_map, write_manifest
 from psa_core.compute import open_device
 from psa_core.datasets.index import read_image, read_index
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-settings = snakemake.params.settings
+settings, pattern = snakemake.params.settings, snakemake.params.predictions
 with logs.stage(snakemake.log[0], settings=settings):
     device = open_device(snakemake.config["device"], snakemake.threads)
     network = networks.read(snakemake.input.network, device)
-    index = read_index(snakemake.input.index).set_index("image")
-    outputs = by_image(snakemake.output.predictions)
-    for image, path in logs.progress(outputs.items(), total=len(outputs), label="images"):
-        write_label_map(
-            path, segmentation.predict(network, read_image(index.path[image]), **settings)
-        )
+    images = read_index(snakemake.input.index, snakemake.params.images)
+    for row in logs.progress(images.itertuples(), total=len(images), label="images"):
+        labels = segmentation.predict(network, read_image(row.path), **settings)
+        write_label_map(pattern.format(row.image), labels)
+    write_manifest(snakemake.output.get("manifest"), map(pattern.format, images.image))

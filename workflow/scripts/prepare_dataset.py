@@ -1,9 +1,10 @@
 """The index of the data set: every image, label and mask checked."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psa_core import logs
-from psa_core.artifacts import by_image, write_table
+from psa_core.artifacts import write_table
 from psa_core.datasets.index import prepare
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ dataset = snakemake.params.settings["dataset"]
 with logs.stage(snakemake.log[0], dataset=dataset) as log:
     index, classes = prepare(dataset, shards=dataset["shards"], progress=logs.counter("images"))
     write_table(snakemake.output.classes, classes)
-    for shard, path in by_image(snakemake.output.shards).items():
-        write_table(path, index[index["shard"] == shard])
+    for path in snakemake.output.shards:
+        write_table(path, index[index["shard"] == Path(path).stem])
     write_table(snakemake.output.index, index)
     log.info("%d images", len(index))

@@ -3,24 +3,32 @@
 from typing import TYPE_CHECKING
 
 from psa_core import logs, maps, walk
-from psa_core.artifacts import by_image, read_array, read_edges, write_array, write_label_map
+from psa_core.artifacts import (
+    read_array,
+    read_edges,
+    write_array,
+    write_label_map,
+    write_manifest,
+)
+from psa_core.compute import open_device
 from psa_core.datasets.index import read_classes, read_index
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-settings = dict(snakemake.params.settings)
+settings, files = dict(snakemake.params.settings), snakemake.params
 with logs.stage(snakemake.log[0], settings=settings):
+    device = open_device(snakemake.config["device"], snakemake.threads)
     alpha = settings.pop("alpha")
     classes = read_classes(snakemake.input.classes)
-    index = read_index(snakemake.input.index).set_index("image")
-    activation_maps, labels = by_image(snakemake.input.maps), by_image(snakemake.output.labels)
-    outputs = by_image(snakemake.output.scores)
-    for image, path in logs.progress(outputs.items(), total=len(outputs), label="images"):
-        row = index.loc[image]
-        edges = read_edges(snakemake.input.edges, image)
-        cells = maps.resize(read_array(activation_maps[image]), edges.shape[1:])
-        scores = walk.propagate(maps.with_background(cells, alpha), edges, **settings)
-        write_array(path, scores)
-        size = (row.height, row.width)
-        write_label_map(labels[image], maps.arg_max(scores, classes.indices(row.labels), size))
+    images = read_index(snakemake.input.index, snakemake.params.images)
+    for row in logs.progress(images.itertuples(), total=len(images), label="images"):
+        edges = read_edges(snakemake.input.edges, row.image)
+        cells = maps.resize(read_array(files.maps.format(row.image)), edges.shape[1:])
+        scores = maps.with_background(cells, alpha)
+        scores = walk.propagate(scores, edges, **settings, device=device)
+        write_array(files.scores.format(row.image), scores)
+        labels = maps.arg_max(scores, classes.indices(row.labels), (row.height, row.width))
+        write_label_map(files.labels.format(row.image), labels)
+    write_manifest(snakemake.output.get("manifest"), map(files.scores.format, images.image))
+    write_manifest(snakemake.output.get("labels_manifest"), map(files.labels.format, images.image))

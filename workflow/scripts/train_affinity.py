@@ -4,7 +4,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from psa_core import affinity, logs, training
-from psa_core.artifacts import by_image
 from psa_core.datasets.index import read_classes, read_index
 
 if TYPE_CHECKING:
@@ -14,12 +13,11 @@ settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings):
     classes = read_classes(snakemake.input.classes)
     images = read_index(snakemake.input.index).query("train_aug == 1")
-    labels = by_image(snakemake.input.labels)
     training.train(
         "affinity",
         partial(affinity.losses, **settings["pairs"]),
         images["path"],
-        [labels[image] for image in images["image"]],
+        [snakemake.params.labels.format(image) for image in images["image"]],
         classes=len(classes.names),
         network=settings["network"],
         training=settings["training"],

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from psa_core import logs, segmentation, training
-from psa_core.artifacts import by_image
 from psa_core.datasets.index import read_classes, read_index
 
 if TYPE_CHECKING:
@@ -13,12 +12,11 @@ settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings):
     classes = read_classes(snakemake.input.classes)
     images = read_index(snakemake.input.index).query("train_aug == 1")
-    labels = by_image(snakemake.input.labels)
     training.train(
         "segmentation",
         segmentation.losses,
         images["path"],
-        [labels[image] for image in images["image"]],
+        [snakemake.params.labels.format(image) for image in images["image"]],
         classes=len(classes.names),
         network=settings["network"],
         training=settings["training"],
