@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -96,6 +98,21 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
     """Write a table as .csv."""
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f")
+
+
+def write_archive(path: str | Path, files: Iterable[str | Path], *, folder: str | Path) -> None:
+    """Write files as .tar.gz, named relative to `folder`; equal files give equal bytes."""
+    with (
+        replacing(path) as temporary,
+        open(temporary, "wb") as raw,
+        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as archive,
+    ):
+        for file in sorted(map(Path, files)):
+            member = tarfile.TarInfo(file.relative_to(folder).as_posix())
+            member.size = file.stat().st_size
+            with open(file, "rb") as content:
+                archive.addfile(member, content)
 
 
 def write_edges(path: str | Path, edges: Iterable[tuple[str, np.ndarray]]) -> None:

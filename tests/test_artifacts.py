@@ -1,6 +1,7 @@
 """Files: whole or not at all, and what was written is what is read."""
 
 import os
+import tarfile
 
 import numpy as np
 import pandas as pd
@@ -119,6 +120,21 @@ def test_interrupted_edges_leave_nothing(tmp_path):
     with pytest.raises(RuntimeError):
         artifacts.write_edges(tmp_path / "edges.h5", images())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_archive_of_equal_files_has_equal_bytes(tmp_path):
+    for name, text in (("b/2.png", "two"), ("a.png", "one")):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text(text)
+    files = [tmp_path / "in/b/2.png", tmp_path / "in/a.png"]
+    artifacts.write_archive(tmp_path / "1.tar.gz", files, folder=tmp_path / "in")
+    os.utime(files[0], (0, 0))
+    os.chmod(files[1], 0o600)
+    artifacts.write_archive(tmp_path / "2.tar.gz", files[::-1], folder=tmp_path / "in")
+    assert (tmp_path / "1.tar.gz").read_bytes() == (tmp_path / "2.tar.gz").read_bytes()
+    with tarfile.open(tmp_path / "1.tar.gz", "r:gz") as archive:
+        assert archive.getnames() == ["a.png", "b/2.png"]
+        assert archive.extractfile("b/2.png").read() == b"two"
 
 
 def test_files_by_image():

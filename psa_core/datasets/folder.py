@@ -16,6 +16,7 @@ from pathlib import Path
 from psa_core.datasets.source import (
     IGNORE,
     IMAGE_SUFFIXES,
+    LISTS,
     MOST_CLASSES,
     RESERVED,
     Row,
@@ -134,12 +135,12 @@ def _check_labels(
 def _split(
     dataset: dict, rows: dict[str, Row], paths: dict[str, Path], problems: list[str]
 ) -> dict[str, list[str]]:
-    """The three lists; train is left empty unless there is a list for it.
+    """The lists; train is left empty unless there is a list for it, test always.
 
     With a list for val alone, all other images are for training; with a list for training
     alone, there is no val.
     """
-    lists: dict[str, list[str]] = {"train_aug": [], "train": [], "val": []}
+    lists: dict[str, list[str]] = {key: [] for key in LISTS}
     for key in lists.keys() & paths.keys():
         lists[key] = _read_ids(key, paths[key], paths["labels"], rows, problems)
     if "train_aug" in paths:

@@ -8,7 +8,7 @@ from collections import defaultdict
 import yaml
 
 from psa_core.config import ConfigError, complete
-from psa_core.datasets import label_files, list_images, list_scored, shard_of
+from psa_core.datasets import label_files, read_lists, shard_of
 from psa_core.datasets.scenes import CLASSES as SCENE_CLASSES
 
 # A preset given by --configfile stands alone; defaults come from the schema.
@@ -23,8 +23,7 @@ with open(workflow.source_path("../../config/schema.yaml")) as schema_file:
 # Threads that wait for work should sleep: spinning slows the data loader on the same cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-IMAGES = list_images(config["dataset"])
-SCORED = list_scored(config["dataset"])
+IMAGES, SCORED = read_lists(config["dataset"])
 
 for stage in ("cam", "affinity", "segmentation"):
     batch_size = config[stage]["training"]["batch_size"]
@@ -45,7 +44,8 @@ def by_shard(images):
 
 TRAIN_SHARDS = by_shard(IMAGES["train_aug"])
 VAL_SHARDS = by_shard(IMAGES["val"])
-ALL_SHARDS = sorted({*TRAIN_SHARDS, *VAL_SHARDS})
+TEST_SHARDS = by_shard(IMAGES["test"])
+ALL_SHARDS = sorted({*TRAIN_SHARDS, *VAL_SHARDS, *TEST_SHARDS})
 
 
 def files(pattern, images):
