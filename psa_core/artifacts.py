@@ -100,6 +100,12 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False, float_format="%.4f")
 
 
+def write_lines(path: str | Path, lines: Iterable[str]) -> None:
+    """Write a text file, for example a list of images."""
+    with replacing(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
 def write_archive(path: str | Path, files: Iterable[str | Path], *, folder: str | Path) -> None:
     """Write files as .tar.gz, named relative to `folder`; equal files give equal bytes."""
     with (
