@@ -488,6 +488,19 @@ def test_folder_order_of_classes_is_the_configs(folder):
     assert classes["name"].tolist() == ["background", "dog", "cat", "ignore"]
 
 
+def test_folder_order_of_classes_is_that_of_classes_txt(folder, tmp_path):
+    write(tmp_path / "mine/classes.txt", "dog\ncat\n")
+    table, classes = prepare(folder)
+    assert table["labels"][0] == "dog;cat"
+    assert classes["name"].tolist() == ["background", "dog", "cat", "ignore"]
+    assert tmp_path / "mine/classes.txt" in datasets.label_files(folder)
+    assert prepare({**folder, "classes": ["cat", "dog"]})[0]["labels"][0] == "cat;dog"
+    write(tmp_path / "mine/classes.txt", "dog\ncat\ndog\n")
+    check_problem(folder, "classes.txt: 'dog' is listed twice", "remove one")
+    write(tmp_path / "mine/classes.txt", "dog\n")
+    check_problem(folder, "line 2: label 'cat' of 'x.jpg' is not a class", "add it to the classes")
+
+
 def test_folder_takes_number_as_class(folder, tmp_path):
     write_labels(tmp_path / "mine", "x,1", "w,2", header="image,labels")
     table, _ = prepare({**folder, "classes": [1, 2], "val_fraction": 0.0})
