@@ -364,3 +364,33 @@ def test_a_killed_download_goes_on_in_the_next_run(serve, tmp_path, archives):
     done = download(tmp_path, second)
     assert done.returncode == 0, done.stderr[-3000:]
     assert sorted(second.ranges, key=str) == [None, "bytes=3000-"]
+
+
+def test_archives_that_are_there_are_taken(serve, tmp_path, archives):
+    server = serve(archives, status=404)
+    for name, archive in (
+        ("VOCtrainval_11-May-2012.tar", "voc.tar"),
+        ("benchmark.tgz", "benchmark.tgz"),
+    ):
+        path = tmp_path / "VOC2012/download" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(archives[archive])
+    assert download(tmp_path, server).returncode == 0
+    assert server.ranges == []
+    lists = tmp_path / "VOC2012/ImageSets/Segmentation"
+    assert (lists / "train_aug.txt").read_text() == "s1\ns2\nt\n"
+
+
+def test_a_devkit_that_is_there_gets_the_masks_of_sbd(serve, tmp_path, archives):
+    """Its VOC archive is not downloaded, and nothing of it is removed."""
+    (tmp_path / "voc.tar").write_bytes(archives["voc.tar"])
+    extract(tmp_path / "voc.tar", tmp_path / "VOC2012", below="VOCdevkit/VOC2012")
+    own = tmp_path / "VOC2012/SegmentationClassAug/mine.png"
+    own.parent.mkdir()
+    own.write_text("kept")
+    server = serve(archives)
+    assert download(tmp_path, server).returncode == 0
+    assert server.ranges == [None]
+    assert own.read_text() == "kept"
+    lists = tmp_path / "VOC2012/ImageSets/Segmentation"
+    assert (lists / "train_aug.txt").read_text() == "s1\ns2\nt\n"
