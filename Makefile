@@ -4,13 +4,15 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null \
 	&& echo $$p && break; done)
 CORES ?= all
+VOC12 ?= data/VOC2012
+COCO ?= data/coco
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install metrics test format clean
+.PHONY: help install metrics voc12 coco test format clean
 
 help:  ## show these lines
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed  ## create .venv with all that is needed
 
@@ -31,6 +33,12 @@ metrics: install  ## run the whole workflow on the built-in data set: results/me
 	$(BIN)/snakemake --cores $(CORES) results/metrics.csv
 	$(BIN)/snakemake --cores $(CORES) --quiet all
 	@column -s, -t results/metrics.csv
+
+voc12: install  ## download PASCAL VOC 2012 and SBD (3.4 GB) into VOC12=data/VOC2012
+	$(BIN)/snakemake --snakefile workflow/download.smk --cores 2 --config root=$(VOC12)
+
+coco: install  ## labels and masks for the COCO 2017 that you have in COCO=data/coco
+	$(BIN)/snakemake --snakefile workflow/coco.smk --cores 1 --config root=$(COCO)
 
 test: install  ## lint, format check and tests
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ include: "workflow/rules/affinity.smk"
 include: "workflow/rules/walk.smk"
 include: "workflow/rules/labels.smk"
 include: "workflow/rules/segmentation.smk"
+include: "workflow/rules/submission.smk"
 include: "workflow/rules/metrics.smk"
 include: "workflow/rules/figures.smk"
 
@@ -23,3 +24,4 @@ rule all:
         "results/figures/stages.png",
         "results/figures/predictions.png" if IMAGES["val"] else [],
         "results/figures/metrics.png" if any(SCORED.values()) else [],
+        "results/submission.tar.gz" if IMAGES["test"] else [],

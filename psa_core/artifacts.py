@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
+import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -104,6 +106,27 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
     """Write a table as .csv."""
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f")
+
+
+def write_lines(path: str | Path, lines: Iterable[str]) -> None:
+    """Write a text file, for example a list of images."""
+    with replacing(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def write_archive(path: str | Path, files: Iterable[str | Path], *, folder: str | Path) -> None:
+    """Write files as .tar.gz, named relative to `folder`; equal files give equal bytes."""
+    with (
+        replacing(path) as temporary,
+        open(temporary, "wb") as raw,
+        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as archive,
+    ):
+        for file in sorted(map(Path, files)):
+            member = tarfile.TarInfo(file.relative_to(folder).as_posix())
+            member.size = file.stat().st_size
+            with open(file, "rb") as content:
+                archive.addfile(member, content)
 
 
 def write_edges(path: str | Path, edges: Iterable[tuple[str, np.ndarray]]) -> None:

@@ -149,6 +149,11 @@ def _conflicts(config: dict) -> Iterator[str]:
             f"dataset.root: {dataset['root']!r} is given, but dataset.format is scenes, the "
             "built-in data; set dataset.format to voc or folder"
         )
+    if dataset["test"] and dataset["format"] != "voc":
+        yield (
+            f"dataset.test: {dataset['test']!r} is given, but dataset.format is "
+            f"{dataset['format']}; predictions for a test set are in VOC's layout: remove the key"
+        )
     if dataset["format"] != "scenes" and not dataset["root"]:
         yield (
             f"dataset.root: missing, format {dataset['format']} needs the folder of the data set; "

@@ -1,6 +1,7 @@
 """Files: whole or not at all, and what was written is what is read."""
 
 import os
+import tarfile
 
 import numpy as np
 import pandas as pd
@@ -135,6 +136,21 @@ def test_manifest_is_what_sha256sum_checks(tmp_path):
 def test_one_file_by_name_has_no_manifest(tmp_path):
     artifacts.write_manifest(None, [tmp_path / "a.npy"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_archive_of_equal_files_has_equal_bytes(tmp_path):
+    for name, text in (("b/2.png", "two"), ("a.png", "one")):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text(text)
+    files = [tmp_path / "in/b/2.png", tmp_path / "in/a.png"]
+    artifacts.write_archive(tmp_path / "1.tar.gz", files, folder=tmp_path / "in")
+    os.utime(files[0], (0, 0))
+    os.chmod(files[1], 0o600)
+    artifacts.write_archive(tmp_path / "2.tar.gz", files[::-1], folder=tmp_path / "in")
+    assert (tmp_path / "1.tar.gz").read_bytes() == (tmp_path / "2.tar.gz").read_bytes()
+    with tarfile.open(tmp_path / "1.tar.gz", "r:gz") as archive:
+        assert archive.getnames() == ["a.png", "b/2.png"]
+        assert archive.extractfile("b/2.png").read() == b"two"
 
 
 def test_table(tmp_path):

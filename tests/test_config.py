@@ -97,6 +97,10 @@ def test_the_input_is_not_changed():
             {"dataset": {"format": "scenes", "root": "a"}},
             r"'a' is given, but dataset.format is scenes",
         ),
+        (
+            {"dataset": {"format": "folder", "root": "a", "test": "b"}},
+            r"dataset.test: 'b' is given, but dataset.format is folder",
+        ),
         ({"dataset": {"format": "cityscapes"}}, r"'cityscapes' is not one of"),
     ],
 )

@@ -128,14 +128,16 @@ def test_import_stays_light():
 
 
 def test_voc_subset_leaves_out_images_without_selected_class(voc):
-    assert datasets.list_images(voc) == {"train_aug": ["a", "b"], "train": ["a"], "val": ["d"]}
+    images = {"train_aug": ["a", "b"], "train": ["a"], "val": ["d"], "test": []}
+    assert datasets.read_lists(voc).images == images
 
 
 def test_voc_without_subset_reads_no_annotation(voc):
     for name in os.listdir(f"{voc['root']}/Annotations"):
         os.remove(f"{voc['root']}/Annotations/{name}")
-    lists = datasets.list_images({**voc, "classes": None})
-    assert lists == {"train_aug": ["a", "b", "c"], "train": ["a", "c"], "val": ["d", "e"]}
+    lists = datasets.read_lists({**voc, "classes": None}).images
+    images = {"train_aug": ["a", "b", "c"], "train": ["a", "c"], "val": ["d", "e"], "test": []}
+    assert lists == images
 
 
 @pytest.mark.parametrize("separator", [" ", ";"])
@@ -161,8 +163,8 @@ def test_voc_index(voc):
     ]
     assert table[["image", "path", "labels", "mask"]].values.tolist() == expected
     assert table[["height", "width"]].values.tolist() == [[32, 40]] * 3
-    flags = table[["train_aug", "train", "val"]].values.tolist()
-    assert flags == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
+    flags = table[["train_aug", "train", "val", "test"]].values.tolist()
+    assert flags == [[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]]
     numbers = [crc % 3 for crc in (0xE8B7BE43, 0x71BEEFF9, 0x98DD4ACC)]
     parts = ["train_aug", "train_aug", "val"]
     assert table["shard"].tolist() == [
@@ -209,7 +211,8 @@ def test_voc_lists_of_deeplab_and_paths(voc, tmp_path, name, line):
     write(root / "ImageSets/Segmentation/deeplab.txt", lines)
     write(tmp_path / "elsewhere.txt", "d\n")
     chosen = {**voc, "train_aug": name, "val": str(tmp_path / "elsewhere.txt")}
-    assert datasets.list_images(chosen) == {"train_aug": ["b", "a"], "train": ["a"], "val": ["d"]}
+    images = {"train_aug": ["b", "a"], "train": ["a"], "val": ["d"], "test": []}
+    assert datasets.read_lists(chosen).images == images
     assert datasets.label_files(chosen) == sorted(
         [
             root / "ImageSets/Segmentation/deeplab.txt",
@@ -221,33 +224,70 @@ def test_voc_lists_of_deeplab_and_paths(voc, tmp_path, name, line):
 
 def test_voc_default_train_list_is_cut_to_train_aug(voc, tmp_path):
     write_lists(tmp_path / "VOC2012", few="b c")
-    lists = datasets.list_images({**voc, "classes": None, "train_aug": "few"})
-    assert lists == {"train_aug": ["b", "c"], "train": ["c"], "val": ["d", "e"]}
+    lists = datasets.read_lists({**voc, "classes": None, "train_aug": "few"}).images
+    assert lists == {"train_aug": ["b", "c"], "train": ["c"], "val": ["d", "e"], "test": []}
 
 
 def test_voc_without_masks_scores_nothing(voc, tmp_path):
     (tmp_path / "VOC2012/SegmentationClass").rename(tmp_path / "away")
-    assert datasets.list_images(voc) == {"train_aug": ["a", "b"], "train": [], "val": ["d"]}
-    assert datasets.list_scored(voc) == {"train": [], "val": []}
+    images, scored = datasets.read_lists(voc)
+    assert images == {"train_aug": ["a", "b"], "train": [], "val": ["d"], "test": []}
+    assert scored == {"train": [], "val": []}
     assert prepare(voc)[0]["mask"].tolist() == ["", "", ""]
 
 
+def test_voc_test_images_need_neither_labels_nor_masks(voc, tmp_path):
+    root = tmp_path / "VOC2012"
+    for image in ("t", "s"):
+        write_image(root / f"JPEGImages/{image}.jpg")
+    write(root / "Annotations/s.xml", "no XML")  # not read
+    write_mask(root / "SegmentationClass/s.png", [77])  # nor is this
+    write_lists(root, test="t s d")
+    dataset = {**voc, "test": "test"}
+    images, scored = datasets.read_lists(dataset)
+    assert images == {
+        "train_aug": ["a", "b"],
+        "train": ["a"],
+        "val": ["d"],
+        "test": ["t", "s", "d"],
+    }
+    assert scored == {"train": ["a"], "val": ["d"]}
+    table, _ = prepare(dataset)
+    assert table["image"].tolist() == ["a", "b", "d", "t", "s"]
+    assert table["test"].tolist() == [0, 0, 1, 1, 1]
+    assert table["labels"].tolist() == ["cat", "dog", "cat", "", ""]
+    assert table["mask"].tolist()[3:] == ["", ""]
+    assert root / "ImageSets/Segmentation/test.txt" in datasets.label_files(dataset)
+    limited = datasets.read_lists({**dataset, "limit": 2}).images
+    assert limited["test"] == ["t", "s"]
+
+
+@pytest.mark.parametrize("others", ["background", "ignore"])
+def test_predictions_are_written_in_vocs_own_indices(voc, tmp_path, others):
+    prepare({**voc, "others": others})[1].to_csv(tmp_path / "classes.csv", index=False)
+    classes = index.read_classes(tmp_path / "classes.csv")  # dog, cat: 12 and 8 of VOC's
+    values = classes.mask_values(np.array([[0, 1], [2, 1]], np.uint8))
+    assert values.dtype == np.uint8
+    assert values.tolist() == [[0, 12], [8, 12]]
+
+
 def test_limit_takes_first_images_of_each_list(voc):
-    lists = datasets.list_images({**voc, "classes": None, "limit": 1})
-    assert lists == {"train_aug": ["a"], "train": ["a"], "val": ["d"]}
+    lists = datasets.read_lists({**voc, "classes": None, "limit": 1}).images
+    assert lists == {"train_aug": ["a"], "train": ["a"], "val": ["d"], "test": []}
 
 
 def test_scenes_are_listed_without_being_made():
     dataset = {"format": "scenes", "scenes": {"train": 3, "val": 2}, "limit": 2}
-    lists = datasets.list_images(dataset)
+    lists, scored = datasets.read_lists(dataset)
     assert {key: len(images) for key, images in lists.items()} == {
         "train_aug": 2,
         "train": 2,
         "val": 2,
+        "test": 0,
     }
     assert lists["train"] == lists["train_aug"]
     assert not set(lists["train"]) & set(lists["val"])
-    assert datasets.list_scored(dataset) == {key: lists[key] for key in ("train", "val")}
+    assert scored == {key: lists[key] for key in ("train", "val")}
     assert datasets.label_files(dataset) == []
 
 
@@ -265,6 +305,8 @@ def test_scenes_are_listed_without_being_made():
         ({"train_aug": "trian"}, ["Segmentation/trian.txt: No such file", "set dataset.train_aug"]),
         ({"val": "nope.txt"}, ["nope.txt: No such file", "set dataset.val"]),
         ({"val": "train"}, ["dataset.val: 'a' is in train_aug as well", "take it out"]),
+        ({"test": "train"}, ["dataset.test: 'a' is in train_aug as well", "take it out"]),
+        ({"test": "tset"}, ["tset.txt: No such file", "set dataset.test"]),
         ({"train": "val"}, ["dataset.train: 'd' is not in train_aug", "take it out"]),
         ({"train": "train_aug"}, ["dataset.train: 'b' has no mask", "add it or take it out"]),
         ({"masks": "Masks"}, ["Masks: no such folder", "correct dataset.masks"]),
@@ -279,9 +321,9 @@ def test_voc_config_errors(voc, change, parts):
 def test_voc_missing_train_aug_names_the_remedy(voc):
     os.remove(f"{voc['root']}/ImageSets/Segmentation/train_aug.txt")
     with pytest.raises(DatasetError, match=r"train_aug\.txt: No such.*`dataset.train_aug: train`"):
-        datasets.list_images(voc)
-    lists = datasets.list_images({**voc, "train_aug": "train"})
-    assert lists == {"train_aug": ["a"], "train": ["a"], "val": ["d"]}
+        datasets.read_lists(voc)
+    lists = datasets.read_lists({**voc, "train_aug": "train"}).images
+    assert lists == {"train_aug": ["a"], "train": ["a"], "val": ["d"], "test": []}
 
 
 def break_annotation(root):
@@ -400,6 +442,20 @@ def test_only_ten_problems_are_shown(voc, tmp_path):
 # --- folder -----------------------------------------------------------------------------------
 
 
+def test_lists_and_labels_are_read_once(voc, folder, monkeypatch):
+    """Reading 12,000 XML files takes seconds, and the Snakefile reads the lists at each start."""
+    read = []
+
+    def counting(function):
+        return lambda *args, **kwargs: read.append(args) or function(*args, **kwargs)
+
+    for kind in (datasets.voc, datasets.folder):
+        monkeypatch.setattr(kind, "read", counting(kind.read))
+    assert datasets.read_lists(voc).scored == {"train": ["a"], "val": ["d"]}
+    assert datasets.read_lists(folder).scored == {"train": ["x"], "val": ["w"]}
+    assert len(read) == 2
+
+
 def test_folder_index(folder):
     table, classes = prepare(folder)
     root = folder["root"]
@@ -413,7 +469,7 @@ def test_folder_index(folder):
     assert flags == [[1, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1]]
     rows = [[0, 0, "background"], [1, 1, "cat"], [2, 2, "dog"], [255, 255, "ignore"]]
     assert classes.values.tolist() == rows
-    assert datasets.list_scored(folder) == {"train": ["x"], "val": ["w"]}
+    assert datasets.read_lists(folder).scored == {"train": ["x"], "val": ["w"]}
 
 
 def test_index_and_classes_survive_the_csv(folder, tmp_path):
@@ -436,6 +492,19 @@ def test_folder_order_of_classes_is_the_configs(folder):
     table, classes = prepare({**folder, "classes": ["dog", "cat"]})
     assert table["labels"][0] == "dog;cat"
     assert classes["name"].tolist() == ["background", "dog", "cat", "ignore"]
+
+
+def test_folder_order_of_classes_is_that_of_classes_txt(folder, tmp_path):
+    write(tmp_path / "mine/classes.txt", "dog\ncat\n")
+    table, classes = prepare(folder)
+    assert table["labels"][0] == "dog;cat"
+    assert classes["name"].tolist() == ["background", "dog", "cat", "ignore"]
+    assert tmp_path / "mine/classes.txt" in datasets.label_files(folder)
+    assert prepare({**folder, "classes": ["cat", "dog"]})[0]["labels"][0] == "cat;dog"
+    write(tmp_path / "mine/classes.txt", "dog\ncat\ndog\n")
+    check_problem(folder, "classes.txt: 'dog' is listed twice", "remove one")
+    write(tmp_path / "mine/classes.txt", "dog\n")
+    check_problem(folder, "line 2: label 'cat' of 'x.jpg' is not a class", "add it to the classes")
 
 
 def test_folder_takes_number_as_class(folder, tmp_path):
@@ -469,7 +538,7 @@ def test_folder_ids_are_safe_file_names(folder, tmp_path):
     write_image(tmp_path / "mine/images/my dir/it's {1} été.v2.jpg")
     rows = ["my dir/it's {1} été.v2.jpg,cat", "x,cat"]
     write_labels(tmp_path / "mine", *rows, header="image,labels", encoding="utf-8")
-    lists = datasets.list_images({**folder, "val_fraction": 0.0})
+    lists = datasets.read_lists({**folder, "val_fraction": 0.0}).images
     assert lists["train_aug"] == ["my_dir__it_s__1__été.v2", "x"]
 
 
@@ -492,7 +561,7 @@ def test_folder_images_straight_below_the_root(folder, tmp_path):
 def test_folder_lists_win_over_split_column(folder, tmp_path, files, lists):
     for key, text in files.items():
         write(tmp_path / f"mine/{key}.txt", text)
-    found = datasets.list_images(folder)
+    found = datasets.read_lists(folder).images
     assert (found["train_aug"], found["train"], found["val"]) == lists
     names = {path.name for path in datasets.label_files(folder)}
     assert names == {"labels.csv", *(f"{key}.txt" for key in files)}
@@ -501,8 +570,8 @@ def test_folder_lists_win_over_split_column(folder, tmp_path, files, lists):
 def test_folder_list_of_scored_images(folder, tmp_path):
     write_mask(tmp_path / "mine/masks/z.png", [2])
     write(tmp_path / "mine/scored.txt", "z.webp\n")
-    assert datasets.list_images(folder)["train"] == ["x", "z"]
-    assert datasets.list_images({**folder, "train": "scored"})["train"] == ["z"]
+    assert datasets.read_lists(folder).images["train"] == ["x", "z"]
+    assert datasets.read_lists({**folder, "train": "scored"}).images["train"] == ["z"]
     write(tmp_path / "mine/scored.txt", "cats/y\nw\n")
     parts = ["dataset.train: 'cats__y' has no mask", "dataset.train: 'w' is not in train_aug"]
     check_problem({**folder, "train": "scored"}, *parts)
@@ -517,12 +586,12 @@ def test_folder_split_is_stable_when_images_are_added(tmp_path):
     for images in (200, 400):
         rows = [f"image{i},cat" for i in range(400 - images, 400)]
         write_labels(root, *rows, header="image,labels")
-        splits[images] = datasets.list_images(dataset)["val"]
+        splits[images] = datasets.read_lists(dataset).images["val"]
     assert [i for i in splits[400] if int(i[5:]) >= 200] == splits[200]
     of_100_to_399 = [i for i in splits[400] if len(i) == len("image100")]
     assert 45 <= len(of_100_to_399) <= 105  # 75 expected, standard deviation 7.5
-    assert datasets.list_images({**dataset, "seed": 2})["val"] != splits[400]
-    assert datasets.list_images({**dataset, "val_fraction": 0.0})["val"] == []
+    assert datasets.read_lists({**dataset, "seed": 2}).images["val"] != splits[400]
+    assert datasets.read_lists({**dataset, "val_fraction": 0.0}).images["val"] == []
 
 
 @pytest.mark.parametrize("is_there", [False, True])
@@ -531,7 +600,7 @@ def test_folder_without_masks_has_all_but_the_scores(folder, tmp_path, is_there)
     if is_there:
         (tmp_path / "mine/masks").mkdir()
     table, _ = prepare(folder)
-    assert datasets.list_scored(folder) == {"train": [], "val": []}
+    assert datasets.read_lists(folder).scored == {"train": [], "val": []}
     assert table["mask"].tolist() == [""] * 4
     assert table["train"].sum() == 0
 

@@ -130,7 +130,7 @@ def test_one_image_by_name_follows_a_changed_value(copy):
 def test_an_unknown_image_is_named(copy):
     done = run(copy, "--", "results/labels/nothing.png")
     assert done.returncode != 0
-    assert "no image 'nothing' in train_aug or val of the data set" in done.stdout + done.stderr
+    assert "no image 'nothing' in the lists of the data set" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

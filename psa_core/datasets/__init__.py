@@ -1,9 +1,9 @@
 """Data sets in VOC's format, as a folder with a csv, or the built-in scenes: one interface.
 
-An image has an id (a safe file name), image-level labels, and a mask or none. Three lists:
+An image has an id (a safe file name), image-level labels, and a mask or none. Four lists:
 `train_aug` trains the networks and gets pseudo labels, `train` is what labels are scored on,
-`val` is for the segmentation model. A format is a module with `read(dataset) -> Source` and
-`files(dataset)`.
+`val` is for the segmentation model, and so is `test`, of which nothing is known but the images.
+A format is a module with `read(dataset) -> Source` and `files(dataset)`.
 
 This module is read by the Snakefile at each start: no torch, no pandas, and no image is opened.
 The full check, `index.prepare`, and what the stages read are in `psa_core.datasets.index`.
@@ -12,41 +12,46 @@ The full check, `index.prepare`, and what the stages read are in `psa_core.datas
 import zlib
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from psa_core.datasets import folder, voc
-from psa_core.datasets.source import DatasetError, Source, fail
+from psa_core.datasets.source import DatasetError, fail
 
-__all__ = ["DatasetError", "format_of", "label_files", "list_images", "list_scored", "shards_of"]
+__all__ = ["DatasetError", "Lists", "format_of", "label_files", "read_lists", "shards_of"]
 
-PARTS = ("train_aug", "val")  # every image is in one of them; train lies within train_aug
+PARTS = ("train_aug", "val", "test")  # each image is in one; train lies within train_aug
 FORMATS = {"voc": voc, "folder": folder}
 
 
-def list_images(dataset: dict) -> dict[str, list[str]]:
-    """Image ids of `train_aug`, `train` and `val`, in list order.
+class Lists(NamedTuple):
+    """Image ids, in list order.
+
+    images: of `train_aug`, `train`, `val` and `test`.
+    scored: those of `train` and `val` that have a mask; empty lists where nothing can be scored.
+    """
+
+    images: dict[str, list[str]]
+    scored: dict[str, list[str]]
+
+
+def read_lists(dataset: dict) -> Lists:
+    """The lists of a data set.
 
     dataset: the config section of that name.
     Raises DatasetError for all that is wrong with the lists and labels.
     """
     if dataset["format"] == "scenes":
         return _list_scenes(dataset)
-    return _read_lists(dataset).lists
-
-
-def list_scored(dataset: dict) -> dict[str, list[str]]:
-    """Image ids of `train` and `val` that have a mask: empty lists where nothing can be scored.
-
-    Raises DatasetError as list_images does.
-    """
-    if dataset["format"] == "scenes":  # each scene has its mask
-        lists = _list_scenes(dataset)
-        return {key: lists[key] for key in ("train", "val")}
-    source = _read_lists(dataset)
-    return {key: [i for i in source.lists[key] if i in source.masks] for key in ("train", "val")}
+    source = format_of(dataset).read(dataset, with_labels=False)
+    if source.problems:
+        fail(source.problems)
+    lists = source.lists
+    scored = {key: [i for i in lists[key] if i in source.masks] for key in ("train", "val")}
+    return Lists(lists, scored)
 
 
 def label_files(dataset: dict) -> list[Path]:
-    """The list and label files that decide list_images; Annotations/*.xml are not among them.
+    """The list and label files that decide read_lists; Annotations/*.xml are not among them.
 
     Raises DatasetError where dataset.root is not a folder.
     """
@@ -63,7 +68,7 @@ def shards_of(lists: dict[str, list[str]], shards: int) -> dict[str, list[str]]:
     digits = len(str(shards - 1))
     found: dict[str, list[str]] = {}
     for part in PARTS:
-        for image in lists[part]:
+        for image in lists.get(part, ()):
             number = zlib.crc32(image.encode()) % shards
             found.setdefault(f"{part}_{number:0{digits}d}", []).append(image)
     return dict(sorted(found.items()))
@@ -78,15 +83,10 @@ def format_of(dataset: dict) -> ModuleType:
     return FORMATS[dataset["format"]]
 
 
-def _read_lists(dataset: dict) -> Source:
-    source = format_of(dataset).read(dataset, with_labels=False)
-    if source.problems:
-        fail(source.problems)
-    return source
-
-
-def _list_scenes(dataset: dict) -> dict[str, list[str]]:
+def _list_scenes(dataset: dict) -> Lists:
     from psa_core.datasets import scenes  # it imports voc: not while this package is loading
 
     lists = scenes.image_names(train=dataset["scenes"]["train"], val=dataset["scenes"]["val"])
-    return {key: images[: dataset.get("limit")] for key, images in lists.items()}
+    lists = {key: images[: dataset.get("limit")] for key, images in lists.items()}
+    scored = {key: lists[key] for key in ("train", "val")}  # each scene has its mask
+    return Lists({**lists, "test": []}, scored)

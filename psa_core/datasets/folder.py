@@ -4,6 +4,7 @@
     images/cats/tom.jpg   or straight below the root; its id is cats__tom
     masks/cats/tom.png    optional: 8-bit PNG, 0 background, 1..C in class order, 255 ignore
     train.txt, val.txt    optional lists, one image a line
+    classes.txt           optional: the classes in order, one a line (else those of labels.csv)
 
 Which images are for training is said by the lists, else by the column split (train or val),
 else by a hash of the image's name.
@@ -16,6 +17,7 @@ from pathlib import Path
 from psa_core.datasets.source import (
     IGNORE,
     IMAGE_SUFFIXES,
+    LISTS,
     MOST_CLASSES,
     RESERVED,
     Row,
@@ -40,7 +42,7 @@ def files(dataset: dict) -> dict[str, Path]:
     """List and label files by what they are: `labels` always, the lists that there are.
 
     The list of train_aug is dataset.train_aug or train.txt; that of val is dataset.val or
-    val.txt; that of train is dataset.train only.
+    val.txt; that of train is dataset.train only. `classes` is classes.txt, if there is one.
     Raises DatasetError where dataset.root is not a folder.
     """
     root = root_of(dataset)
@@ -51,11 +53,13 @@ def files(dataset: dict) -> dict[str, Path]:
             found[key] = path
     if dataset.get("train"):
         found["train"] = resolve(root, dataset["train"], "train", ".txt")
+    if (root / "classes.txt").exists():
+        found["classes"] = root / "classes.txt"
     return found
 
 
 def read(dataset: dict, *, with_labels: bool = True) -> Source:
-    """Read labels.csv, the lists and the folder listings.
+    """Read labels.csv, classes.txt, the lists and the folder listings.
 
     dataset: the config section of that name; with_labels is there for voc's sake.
     Raises DatasetError where dataset.root is not a folder; all else goes to Source.problems.
@@ -65,6 +69,9 @@ def read(dataset: dict, *, with_labels: bool = True) -> Source:
     table = paths["labels"]
     rows = _by_id(table, read_rows(table, problems) or [], problems)
     names = class_names(dataset, problems)
+    if names is None and "classes" in paths:
+        names = tuple(read_list(paths["classes"], problems, "add it or set dataset.classes"))
+        report_duplicates(paths["classes"], list(names), problems)
     if names is None:
         names = tuple(sorted({label for row in rows.values() for label in row.labels}))
     _check_labels(table, rows.values(), names, problems)
@@ -125,7 +132,7 @@ def _check_labels(
             problems.append(f"{where}: {row.image!r} has no labels: add one or remove the row")
         problems += [
             f"{where}: label {label!r} of {row.image!r} is not a class"
-            f"{did_you_mean(label, names)}: correct it or add it to dataset.classes"
+            f"{did_you_mean(label, names)}: correct it or add it to the classes"
             for label in row.labels
             if label not in names
         ]
@@ -134,12 +141,12 @@ def _check_labels(
 def _split(
     dataset: dict, rows: dict[str, Row], paths: dict[str, Path], problems: list[str]
 ) -> dict[str, list[str]]:
-    """The three lists; train is left empty unless there is a list for it.
+    """The lists; train is left empty unless there is a list for it, test always.
 
     With a list for val alone, all other images are for training; with a list for training
     alone, there is no val.
     """
-    lists: dict[str, list[str]] = {"train_aug": [], "train": [], "val": []}
+    lists: dict[str, list[str]] = {key: [] for key in LISTS}
     for key in lists.keys() & paths.keys():
         lists[key] = _read_ids(key, paths[key], paths["labels"], rows, problems)
     if "train_aug" in paths:

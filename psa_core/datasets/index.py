@@ -34,6 +34,11 @@ class Classes:
         """Class indices (1..C, sorted) of the index's column `labels`, e.g. "cat;dog"."""
         return sorted(self.names.index(name) + 1 for name in labels.split(";") if name)
 
+    def mask_values(self, labels: np.ndarray) -> np.ndarray:
+        """Class indices (0..C) as the values that they have in the data set's masks, uint8."""
+        values = [np.flatnonzero(self.lookup == i)[0] for i in range(len(self.names) + 1)]
+        return np.array(values, np.uint8)[labels]
+
     def read_mask(self, path: str | Path) -> np.ndarray:
         """Mask as class indices, uint8 [H, W].
 
@@ -53,7 +58,7 @@ def prepare(
     dataset: the config section of that name, format voc or folder (scenes are read as voc).
     progress: called with (images done, images in all) after each image.
     Returns the index, one row an image (image, path, labels, mask, height, width, train_aug,
-    train, val, shard), and the classes, one row a mask value (mask_value, index, name).
+    train, val, test, shard), and the classes, one row a mask value (mask_value, index, name).
     Every image is decoded and every mask compared with its image and the classes.
     Raises DatasetError for all problems together, each with file, value and remedy.
     """
@@ -191,7 +196,7 @@ def _index(
         {
             "image": images,
             "path": [source.images[image].as_posix() for image in images],
-            "labels": [";".join(source.labels[image]) for image in images],
+            "labels": [";".join(source.labels.get(image, ())) for image in images],
             "mask": ["" if mask is None else mask.as_posix() for mask in masks],
             "height": [sizes[image][1] for image in images],
             "width": [sizes[image][0] for image in images],

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, NoReturn
 
-LISTS = ("train_aug", "train", "val")
+LISTS = ("train_aug", "train", "val", "test")
 IGNORE = 255
 MOST_CLASSES = 253  # indices are uint8: 254 and 255 are taken
 RESERVED = ("background", "mean")  # names of rows in results/metrics.csv
@@ -32,8 +32,8 @@ class Source:
 
     names: the classes, without background, in class order (indices 1..C).
     coding: (mask value, class index, name) for each value that a mask may hold.
-    lists: image ids of train_aug, train and val, in list order.
-    labels: image id -> class names in class order.
+    lists: image ids of train_aug, train, val and test, in list order.
+    labels: image id -> class names in class order; none are asked for an image of test alone.
     images, masks: image id -> file; an image or mask that does not exist has no entry.
     problems: what is wrong so far, one message each.
     """
@@ -165,8 +165,8 @@ def report_duplicates(path: Path, ids: list[str], problems: list[str]) -> None:
 
 
 def union(lists: dict[str, list[str]]) -> list[str]:
-    """Each image of the lists once, in the order of train_aug, train, val."""
-    return list(dict.fromkeys(image for key in LISTS for image in lists[key]))
+    """Each image of the lists once, in the order of train_aug, train, val, test."""
+    return list(dict.fromkeys(image for images in lists.values() for image in images))
 
 
 def read_rows(path: Path, problems: list[str]) -> list[Row] | None:
@@ -246,8 +246,9 @@ def finish_lists(dataset: dict, source: Source) -> None:
             "dataset.train_aug: no image to train on: check the list and dataset.classes"
         )
     problems += [
-        f"dataset.val: {image!r} is in train_aug as well: take it out of one of the two lists"
-        for image in lists["val"]
+        f"dataset.{key}: {image!r} is in train_aug as well: take it out of one of the two lists"
+        for key in ("val", "test")
+        for image in lists[key]
         if image in in_training
     ]
     if dataset.get("train"):
@@ -260,6 +261,7 @@ def finish_lists(dataset: dict, source: Source) -> None:
     limit = dataset.get("limit")
     lists["train_aug"] = lists["train_aug"][:limit]
     lists["val"] = lists["val"][:limit]
+    lists["test"] = lists["test"][:limit]
     in_training = set(lists["train_aug"])
     lists["train"] = [image for image in lists["train"] if image in in_training]
     problems += [

@@ -3,7 +3,7 @@
 JPEGImages/2007_000032.jpg
 SegmentationClassAug/2007_000032.png   masks of SBD (optional), preferred where they exist
 SegmentationClass/2007_000032.png      masks of VOC (optional)
-ImageSets/Segmentation/{train_aug,train,val}.txt
+ImageSets/Segmentation/{train_aug,train,val}.txt, and a list of test images where it is named
 Annotations/2007_000032.xml            image-level labels, or labels.csv in their place
 """
 
@@ -53,15 +53,16 @@ CLASSES = (
 
 
 def files(dataset: dict) -> dict[str, Path]:
-    """List and label files by what they are (`train_aug`, `train`, `val`, `labels`).
+    """List and label files by what they are (`train_aug`, `train`, `val`, `test`, `labels`).
 
-    `labels` is absent where the labels come from Annotations/*.xml.
+    `labels` is absent where the labels come from Annotations/*.xml, `test` unless it is named.
     Raises DatasetError where dataset.root is not a folder.
     """
     root = root_of(dataset)
     found = {
         key: resolve(root, dataset.get(key), f"ImageSets/Segmentation/{key}", ".txt")
         for key in LISTS
+        if key != "test" or dataset.get("test")
     }
     labels = resolve(root, dataset.get("labels"), "labels.csv")
     if dataset.get("labels") or labels.exists():
@@ -74,14 +75,16 @@ def read(dataset: dict, *, with_labels: bool = True) -> Source:
 
     dataset: the config section of that name.
     with_labels: False leaves the labels unread where they do not decide the lists.
-    Images with none of the selected classes are left out of all lists.
+    Images with none of the selected classes are left out of all lists but test, whose images
+    have no labels.
     Raises DatasetError where dataset.root is not a folder; all else goes to Source.problems.
     """
     problems: list[str] = []
     selected = _selected_classes(dataset, problems)
     paths = files(dataset)
     root = root_of(dataset)
-    lists = {key: _read_ids(key, paths[key], problems) for key in LISTS}
+    lists = {key: _read_ids(key, paths[key], problems) for key in LISTS if key in paths}
+    test = lists.pop("test", [])
     every: dict[str, list[str]] = {}
     if with_labels or selected != CLASSES:
         every = _read_labels(root, paths.get("labels"), union(lists), problems)
@@ -98,6 +101,7 @@ def read(dataset: dict, *, with_labels: bool = True) -> Source:
     masks = _find_masks(root, dataset.get("masks"), union(lists), problems)
     if masks is None:  # nothing to be scored on; all other stages run
         lists["train"] = []
+    lists["test"] = test
     source = Source(
         names=selected,
         coding=_mask_coding(selected, dataset.get("others")),

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from psa_core.config import ConfigError, complete
-from psa_core.datasets import label_files, list_images, list_scored, shards_of
+from psa_core.datasets import label_files, read_lists, shards_of
 from psa_core.datasets.scenes import CLASSES as SCENE_CLASSES
 
 # A preset given by --configfile stands alone; defaults come from the schema.
@@ -30,8 +30,7 @@ with open(workflow.source_path("../../config/schema.yaml")) as schema_file:
 # Threads that wait for work should sleep: spinning slows the data loader on the same cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-IMAGES = list_images(config["dataset"])
-SCORED = list_scored(config["dataset"])
+IMAGES, SCORED = read_lists(config["dataset"])
 
 for stage in ("cam", "affinity", "segmentation"):
     batch_size = config[stage]["training"]["batch_size"]
@@ -46,12 +45,12 @@ SHARD_OF = {image: shard for shard, images in SHARDS.items() for image in images
 
 
 wildcard_constraints:
-    shard=r"(train_aug|val)_\d+",
+    shard=r"(train_aug|val|test)_\d+",
     image=r"[^/]+",
 
 
 def shards(part):
-    """Names of the shards of a part of the data set, train_aug or val."""
+    """Names of the shards of a part of the data set: train_aug, val or test."""
     return [shard for shard in SHARDS if shard.startswith(f"{part}_")]
 
 
@@ -67,7 +66,7 @@ def of_shard(pattern):
         if "shard" in wildcards.keys():
             return pattern.format(wildcards.shard)
         if wildcards.image not in SHARD_OF:
-            raise ValueError(f"no image '{wildcards.image}' in train_aug or val of the data set")
+            raise ValueError(f"no image '{wildcards.image}' in the lists of the data set")
         return pattern.format(SHARD_OF[wildcards.image])
 
     return file

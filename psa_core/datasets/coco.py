@@ -1,0 +1,126 @@
+"""COCO's annotations as a folder that the workflow reads: labels.csv, classes.txt, masks/.
+
+Beside COCO's own images, which stay where they are. COCO's annotation files are too large (450 MB)
+to be read at each start of the workflow, and its masks are no files.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from pycocotools import mask as rle
+
+from psa_core import logs
+from psa_core.artifacts import IGNORE, write_label_map, write_lines, write_table
+from psa_core.datasets.source import DatasetError, is_hostile, without_suffix
+
+log = logging.getLogger(__name__)
+
+
+def convert(root: str | Path, splits: dict[str, dict[str, str]]) -> None:
+    """Write root/labels.csv, root/classes.txt and root/masks/{folder}/{image}.png.
+
+    splits: for "train" and "val" the folder of `images` and the `annotations`, an instances or a
+    panoptic JSON, both below root. The PNGs of a panoptic JSON are in the folder of its name
+    without .json.
+    Classes are COCO's things in the order of their ids. A crowd counts as a label of its image,
+    and its pixels are ignored. Images without any thing are left out: they have no label.
+    Raises DatasetError where the splits have other classes or an annotation cannot be used.
+    """
+    root, rows, names = Path(root), [], None
+    for split, paths in splits.items():
+        source = root / paths["annotations"]
+        content = json.loads(source.read_text(encoding="utf-8"))
+        things = [each for each in content["categories"] if each.get("isthing", 1)]
+        things.sort(key=lambda thing: thing["id"])
+        if names not in (None, [thing["name"] for thing in things]):
+            raise DatasetError(f"{source}: other classes than those of the other split: check it")
+        names = [thing["name"] for thing in things]
+        index = {thing["id"]: i for i, thing in enumerate(things, start=1)}
+        objects = _by_image(content["annotations"])
+        images = [image for image in content["images"] if image["id"] in objects]
+        shown = len(rows)
+        for image in logs.progress(images, total=len(images), label=split):
+            name = f"{paths['images']}/{image['file_name']}"
+            if is_hostile(name):
+                raise DatasetError(f"{source}: image {name!r} is not below {root}: correct it")
+            found = objects[image["id"]]
+            labels = sorted({index.get(each["category_id"], 0) for each in found} - {0})
+            if not labels:
+                continue
+            if "png" in found[0]:
+                png = source.with_suffix("") / found[0]["png"]
+                mask = panoptic_mask(png, found, index)
+            else:
+                mask = instance_mask(found, (image["height"], image["width"]), index)
+            write_label_map(root / f"masks/{without_suffix(name)}.png", mask)
+            # Ended, not only divided, by ; so that no reader takes spaces for what divides labels.
+            rows.append((name, "".join(f"{names[i - 1]};" for i in labels), split))
+        log.info(
+            "%s: %d of %d images show a thing", split, len(rows) - shown, len(content["images"])
+        )
+    write_lines(root / "classes.txt", names)
+    write_table(root / "labels.csv", pd.DataFrame(rows, columns=["image", "labels", "split"]))
+
+
+def instance_mask(
+    annotations: Sequence[dict], size: tuple[int, int], index: dict[int, int]
+) -> np.ndarray:
+    """Class indices uint8 [H, W] of the objects of an image; 0 background, 255 crowds.
+
+    annotations: of an instances JSON (polygons, or run lengths compressed or not).
+    index: class index of each category id. Where objects overlap, the smaller one lies on top
+    (of equal ones the later id); a crowd lies below all of them.
+    """
+    mask = np.zeros(size, np.uint8)
+    regions = [(each, _region(each["segmentation"], size)) for each in annotations]
+    regions.sort(key=lambda pair: (not pair[0].get("iscrowd"), -pair[1].sum(), pair[0]["id"]))
+    for each, region in regions:
+        mask[region] = IGNORE if each.get("iscrowd") else index[each["category_id"]]
+    return mask
+
+
+def panoptic_mask(path: Path, segments: Sequence[dict], index: dict[int, int]) -> np.ndarray:
+    """Class indices uint8 [H, W] of a panoptic PNG; 0 stuff, 255 crowds and what is unlabelled.
+
+    segments: of a panoptic JSON; a pixel of segment id has R + 256 G + 65536 B = id, 0 is none.
+    index: class index of each thing's category id.
+    Raises DatasetError, with the path, for a pixel of no segment.
+    """
+    with Image.open(path) as image:
+        pixels = np.array(image.convert("RGB")).astype(np.int64)
+    ids, inverse = np.unique(pixels @ (1, 256, 256**2), return_inverse=True)
+    values = {0: IGNORE}
+    for each in segments:
+        values[each["id"]] = IGNORE if each.get("iscrowd") else index.get(each["category_id"], 0)
+    if unknown := [i for i in ids.tolist() if i not in values]:
+        raise DatasetError(f"{path}: segments {unknown} are not in its JSON: take both of one kind")
+    return np.array([values[i] for i in ids.tolist()], np.uint8)[inverse].reshape(pixels.shape[:2])
+
+
+def _by_image(annotations: list[dict]) -> dict[int, list[dict]]:
+    """The objects of each image id; those of a panoptic JSON with the name of their `png`."""
+    objects = defaultdict(list)
+    for each in annotations:
+        segments = each.get("segments_info")
+        if segments is None:
+            objects[each["image_id"]].append(each)
+        else:
+            objects[each["image_id"]] += [{**s, "png": each["file_name"]} for s in segments]
+    return objects
+
+
+def _region(segmentation: list | dict, size: tuple[int, int]) -> np.ndarray:
+    """Bool [H, W] of a list of polygons, or of run lengths as numbers or as COCO's text."""
+    if isinstance(segmentation, list):
+        segmentation = rle.merge(rle.frPyObjects(segmentation, *size))
+    elif isinstance(segmentation["counts"], list):
+        segmentation = rle.frPyObjects(segmentation, *size)
+    return rle.decode(segmentation).astype(bool)

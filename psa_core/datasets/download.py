@@ -1,0 +1,138 @@
+"""Large files from the internet: taken up where they broke off, checked, unpacked safely."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.client
+import logging
+import os
+import ssl
+import tarfile
+import time
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from psa_core import logs
+
+log = logging.getLogger(__name__)
+CHUNK = 2**20
+BROKEN_TRANSFER = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ConnectionError,
+    TimeoutError,
+    ssl.SSLError,
+)
+BROKEN_ARCHIVE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
+
+
+class DownloadError(RuntimeError):
+    """A file could not be had; the message names it, what is wrong, and the remedy."""
+
+
+def fetch(url: str, path: str | Path, md5: str, *, tries: int = 10, wait: float = 1.0) -> None:
+    """Download a file; what an earlier try or run left in `<path>.part` is not asked for again.
+
+    md5: hexadecimal. tries: how often to ask in all; wait: seconds before the second time,
+    doubled for each further one up to a minute.
+    Raises DownloadError where the server refuses, where the transfer breaks off `tries` times
+    (the part received is kept), and where the sum is another one (the file is removed).
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.touch()
+    for again in range(1, tries + 1):
+        try:
+            _receive(url, part)
+            break
+        except BROKEN_TRANSFER as error:
+            if isinstance(error, urllib.error.HTTPError) and 400 <= error.code < 500:
+                raise DownloadError(f"{url}: {error}: correct it or name a mirror") from error
+            if again == tries:
+                raise DownloadError(
+                    f"{url}: {tries} times in vain ({error}): start again to go on from the "
+                    f"{part.stat().st_size} bytes in {part}, or name a mirror"
+                ) from error
+            log.warning("%s: %s; once more in %.0f s", url, error, wait)
+            time.sleep(wait)
+            wait = min(2 * wait, 60)
+    _check_sum(part, url, md5)
+    os.replace(part, path)
+
+
+def extract(archive: str | Path, folder: str | Path, *, below: str) -> None:
+    """Unpack what lies below one folder of a tar archive into `folder`.
+
+    A member that would leave `folder` is refused, and owners and permissions are not taken over
+    (tarfile's filter "data"). Files have the time of unpacking.
+    Raises DownloadError where the archive is broken or hostile.
+    """
+
+    def move(member: tarfile.TarInfo, target: str) -> tarfile.TarInfo:
+        name = PurePosixPath(member.name).relative_to(below)
+        return tarfile.data_filter(member.replace(name=str(name), mtime=time.time()), target)
+
+    with open_tar(archive) as tar:
+        members = [m for m in tar.getmembers() if m.name.startswith(f"{below}/")]
+        if not members:
+            raise DownloadError(f"{archive}: holds no {below}: it is another archive; remove it")
+        for member in logs.progress(members, total=len(members), label="files"):
+            tar.extract(member, folder, filter=move)
+
+
+@contextmanager
+def open_tar(path: str | Path) -> Iterator[tarfile.TarFile]:
+    """A tar archive, for reading. Raises DownloadError where it turns out broken in the block."""
+    try:
+        with tarfile.open(path) as tar:
+            yield tar
+    except BROKEN_ARCHIVE as error:
+        reason = str(error).splitlines()[0]
+        raise DownloadError(
+            f"{path}: cannot be unpacked ({reason}): remove it, and the next run downloads it again"
+        ) from error
+
+
+def _receive(url: str, part: Path) -> None:
+    """Append to `part` what it lacks. Raises one of BROKEN_TRANSFER where not all arrives."""
+    start = part.stat().st_size
+    headers = {"User-Agent": "psa-core"} | ({"Range": f"bytes={start}-"} if start else {})
+    try:
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and start:  # nothing comes after `start`: the checksum has the word
+            return
+        raise
+    with response:
+        resumed = response.status == 206  # 200: the server sends the whole file again
+        length = int(response.headers.get("Content-Length", 0))
+        if not length:
+            raise DownloadError(f"{url}: the server does not say how long it is: name a mirror")
+        log.info("%s: %d bytes to come, %d are there", url, length, start if resumed else 0)
+        chunks = iter(lambda: response.read(CHUNK), b"")
+        received = 0
+        with part.open("ab" if resumed else "wb") as file:
+            for chunk in logs.progress(
+                chunks, total=-(-length // CHUNK), label=f"{part.stem}, MiB"
+            ):
+                received += file.write(chunk)
+    if received < length:
+        raise ConnectionError(f"closed after {received} of {length} bytes")
+
+
+def _check_sum(part: Path, url: str, md5: str) -> None:
+    with part.open("rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found != md5.lower():
+        size = part.stat().st_size
+        part.unlink()
+        raise DownloadError(
+            f"{url}: {size} bytes with MD5 {found}, expected {md5}: removed; start again, and "
+            "if that does not help, name a mirror (or the new sum, if the file is meant to change)"
+        )

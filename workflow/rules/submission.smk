@@ -1,0 +1,58 @@
+"""Test set. Needs the segmentation model; makes results/submission.tar.gz for VOC's server."""
+
+FOLDER = "results/submission/results/VOC2012/Segmentation/comp6_test_cls"
+
+
+rule predict_test:
+    """Predictions for one shard of the test images, in VOC's own class indices."""
+    input:
+        network="results/segmentation/network.pt",
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+    output:
+        manifest=f"{FOLDER}/{{shard}}.txt",
+    log:
+        "results/logs/predict_test/{shard}.log",
+    benchmark:
+        "results/benchmarks/predict_test/{shard}.tsv"
+    threads: 8
+    params:
+        settings=settings(**config["segmentation"]["inference"]),
+        images=images_of_job,
+        predictions=f"{FOLDER}/{{}}.png",
+    script:
+        "../scripts/predict_test.py"
+
+
+use rule predict_test as predict_test_of_image with:
+    input:
+        network="results/segmentation/network.pt",
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+        manifest=manifest_of_image(FOLDER),
+    output:
+        f"{FOLDER}/{{image}}.png",
+    log:
+        "results/logs/predict_test/{image}.log",
+    benchmark:
+        "results/benchmarks/predict_test/{image}.tsv"
+
+
+if IMAGES["test"]:
+
+    rule submission:
+        """The archive that VOC's server takes."""
+        input:
+            files_of_shards(f"{FOLDER}/{{}}.png", shards("test")),
+        output:
+            "results/submission.tar.gz",
+        log:
+            "results/logs/submission.log",
+        benchmark:
+            "results/benchmarks/submission.tsv"
+        params:
+            images=IMAGES["test"],
+            predictions=f"{FOLDER}/{{}}.png",
+            folder="results/submission",
+        script:
+            "../scripts/submission.py"

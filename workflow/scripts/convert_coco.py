@@ -1,0 +1,12 @@
+"""COCO's annotations as labels.csv, classes.txt and masks."""
+
+from typing import TYPE_CHECKING
+
+from psa_core import logs
+from psa_core.datasets.coco import convert
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+with logs.stage(snakemake.log[0]):
+    convert(snakemake.config["root"], snakemake.params.splits)

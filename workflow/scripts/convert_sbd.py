@@ -1,0 +1,15 @@
+"""SBD's masks as PNG, and the list of its images."""
+
+from typing import TYPE_CHECKING
+
+from psa_core import logs
+from psa_core.artifacts import write_lines
+from psa_core.datasets.sbd import convert
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+with logs.stage(snakemake.log[0]) as log:
+    images = convert(snakemake.input.archive, snakemake.config["root"])
+    write_lines(snakemake.output[0], images)
+    log.info("%d images", len(images))

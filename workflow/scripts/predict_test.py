@@ -1,0 +1,22 @@
+"""Predictions of the segmentation model for one shard of test images, for VOC's server."""
+
+from typing import TYPE_CHECKING
+
+from psa_core import logs, networks, segmentation
+from psa_core.artifacts import write_label_map, write_manifest
+from psa_core.compute import open_device
+from psa_core.datasets.index import read_classes, read_image, read_index
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+settings, pattern = snakemake.params.settings, snakemake.params.predictions
+with logs.stage(snakemake.log[0], settings=settings):
+    device = open_device(snakemake.config["device"], snakemake.threads)
+    network = networks.read(snakemake.input.network, device)
+    classes = read_classes(snakemake.input.classes)
+    images = read_index(snakemake.input.index, snakemake.params.images)
+    for row in logs.progress(images.itertuples(), total=len(images), label="images"):
+        prediction = segmentation.predict(network, read_image(row.path), **settings)
+        write_label_map(pattern.format(row.image), classes.mask_values(prediction))
+    write_manifest(snakemake.output.get("manifest"), map(pattern.format, images.image))
