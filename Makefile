@@ -7,7 +7,7 @@ CORES ?= all
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install metrics test format clean
+.PHONY: help install metrics test models format clean
 
 help:  ## show these lines
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: install  ## lint, format check and tests
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/pytest
+
+models: install  ## print a table of the networks: parameters, FLOPs, maps
+	$(BIN)/python -m psa_core.networks.summary
 
 format: install  ## put code in its standard form
 	$(BIN)/ruff check --fix .

@@ -12,6 +12,7 @@ include: "workflow/rules/affinity.smk"
 include: "workflow/rules/walk.smk"
 include: "workflow/rules/labels.smk"
 include: "workflow/rules/segmentation.smk"
+include: "workflow/rules/weights.smk"
 include: "workflow/rules/metrics.smk"
 include: "workflow/rules/figures.smk"
 

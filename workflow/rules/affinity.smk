@@ -28,6 +28,7 @@ rule train_affinity:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
         labels=files("results/affinity/labels/{}.png", IMAGES["train_aug"]),
+        weights=weights_of("affinity"),
     output:
         network="results/affinity/network.pt",
         losses="results/affinity/losses.csv",

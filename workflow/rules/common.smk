@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import yaml
 
-from psa_core.config import ConfigError, complete
+from psa_core.config import NO_FILES, ConfigError, complete
 from psa_core.datasets import label_files, list_images, list_scored, shard_of
 from psa_core.datasets.scenes import CLASSES as SCENE_CLASSES
 
@@ -28,7 +28,7 @@ SCORED = list_scored(config["dataset"])
 
 for stage in ("cam", "affinity", "segmentation"):
     batch_size = config[stage]["training"]["batch_size"]
-    if len(IMAGES["train_aug"]) < batch_size:
+    if config[stage]["train"] and len(IMAGES["train_aug"]) < batch_size:
         raise ConfigError(
             f"{stage}.training.batch_size: {batch_size} is more than the "
             f"{len(IMAGES['train_aug'])} training images; lower it or add images"
@@ -51,6 +51,12 @@ ALL_SHARDS = sorted({*TRAIN_SHARDS, *VAL_SHARDS})
 def files(pattern, images):
     """A file for each image, for example files("results/cam/maps/{}.npy", images)."""
     return [pattern.format(image) for image in images]
+
+
+def weights_of(stage):
+    """The file of weights that the network of a stage starts with, if any."""
+    weights = config[stage]["network"]["weights"]
+    return [] if weights in NO_FILES else weights
 
 
 def settings(**sections):
