@@ -23,6 +23,16 @@ for stage in ("cam", "affinity", "segmentation"):
                 "../scripts/import_weights.py"
 
 
-ruleorder: import_cam > train_cam
-ruleorder: import_affinity > train_affinity
-ruleorder: import_segmentation > train_segmentation
+if not config["cam"]["train"]:
+
+    ruleorder: import_cam > train_cam
+
+
+if not config["affinity"]["train"]:
+
+    ruleorder: import_affinity > train_affinity
+
+
+if not config["segmentation"]["train"]:
+
+    ruleorder: import_segmentation > train_segmentation
