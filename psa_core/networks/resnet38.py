@@ -96,7 +96,7 @@ class Preactivated(nn.Module):
         return F.relu(self.bn_branch2a(x))
 
     def add(self, x: torch.Tensor, activated: torch.Tensor) -> torch.Tensor:
-        shortcut = self.conv_branch1(activated) if self.conv_branch1 else x
+        shortcut = self.conv_branch1(activated) if self.conv_branch1 is not None else x
         return shortcut + self.residual(activated)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
