@@ -27,7 +27,9 @@ def build(stage: str, settings: dict, classes: int, *, pretrained: bool = True) 
     Raises ValueError for a backbone, an architecture or a file that does not fit.
     """
     settings = dict(settings)
-    source = settings.pop("weights", "imagenet") if pretrained else "random"
+    source = settings.pop("weights", "imagenet")
+    if not pretrained:
+        source = "random"
     backbone = create_backbone(
         settings.pop("backbone"),
         output_stride=settings.pop("output_stride"),
@@ -35,7 +37,6 @@ def build(stage: str, settings: dict, classes: int, *, pretrained: bool = True) 
         fc6_dilation=FC6_DILATION[stage],
         pretrained=source == "imagenet",
     )
-    settings.pop("weights", None)
     network = _with_head(stage, backbone, classes, settings)
     if source not in ("imagenet", "random"):
         weights.load(network, stage, source)
