@@ -9,7 +9,7 @@ COCO ?= data/coco
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install metrics voc12 coco test format clean
+.PHONY: help install metrics voc12 coco models test format clean
 
 help:  ## show these lines
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test: install  ## lint, format check and tests
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/pytest
+
+models: install  ## print a table of the networks: parameters, FLOPs, maps
+	$(BIN)/python -m psa_core.networks.summary
 
 format: install  ## put code in its standard form
 	$(BIN)/ruff check --fix .

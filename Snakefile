@@ -13,6 +13,7 @@ include: "workflow/rules/walk.smk"
 include: "workflow/rules/labels.smk"
 include: "workflow/rules/segmentation.smk"
 include: "workflow/rules/submission.smk"
+include: "workflow/rules/weights.smk"
 include: "workflow/rules/metrics.smk"
 include: "workflow/rules/figures.smk"
 

@@ -8,7 +8,7 @@ import torch
 from psa_core.artifacts import IGNORE
 from psa_core.networks.affinity import AffinityNetwork
 from psa_core.networks.backbone import scaled
-from psa_core.pairs import neighbour_offsets, pair_slices
+from psa_core.pairs import inner_cells, neighbour_offsets, pair_slices
 
 
 def pair_distances(
@@ -67,19 +67,23 @@ def reduce_labels(labels: torch.Tensor, stride: int, *, reduction: str) -> torch
 
 
 def affinity_losses(
-    distances: list[torch.Tensor], labels: torch.Tensor, gamma: float
+    distances: list[torch.Tensor], labels: torch.Tensor, gamma: float, *, border: bool = True
 ) -> dict[str, torch.Tensor]:
     """The three cross entropies of AffinityNet (paper, eq. 5 to 10).
 
     distances: of `pair_distances`. labels: int [B, H, W] at the features' stride; pairs with a
-    neutral cell (255) are dropped. Each term is averaged over its own set of pairs (an empty set
-    gives 0) and "loss" = foreground + background + 2 * negative.
+    neutral cell (255) are dropped. border: False also drops the pairs of a first cell that has not
+    all of its offsets within the map, as the release does; the paper has them. Each term is
+    averaged over its own set of pairs (an empty set gives 0) and "loss" = foreground + background
+    + 2 * negative.
     """
     parts: dict[str, list[torch.Tensor]] = {"foreground": [], "background": [], "negative": []}
+    sources = torch.full(labels.shape[1:], border, device=labels.device)
+    sources[inner_cells(gamma, *labels.shape[1:])] = True
     for offset, pair in zip(neighbour_offsets(gamma), distances, strict=True):
         first, second = pair_slices(offset, *labels.shape[1:])
         a, b = labels[:, *first], labels[:, *second]
-        valid = (a != IGNORE) & (b != IGNORE)
+        valid = (a != IGNORE) & (b != IGNORE) & sources[first]
         same = valid & (a == b)
         parts["foreground"].append(pair[same & (a > 0)])
         parts["background"].append(pair[same & (a == 0)])
@@ -107,12 +111,12 @@ def losses(
     gamma: float,
     distance: str,
     reduction: str,
+    border: bool = True,
 ) -> dict[str, torch.Tensor]:
     """Loss terms of images [B, 3, H, W] with affinity labels [B, H, W]; see `affinity_losses`."""
     distances = pair_distances(network(images), gamma, distance=distance)
-    return affinity_losses(
-        distances, reduce_labels(labels, network.stride, reduction=reduction), gamma
-    )
+    labels = reduce_labels(labels, network.stride, reduction=reduction)
+    return affinity_losses(distances, labels, gamma, border=border)
 
 
 @torch.inference_mode()

@@ -35,18 +35,18 @@ class RandomLongestSide(v2.Transform):
 
 
 def training_transform(
-    *, crop_size: int, longest_side: Sequence[int], color_jitter: dict[str, float]
+    *, crop_size: int, longest_side: Sequence[int] | None, color_jitter: dict[str, float]
 ) -> v2.Compose:
     """Scaling, crop, mirror and colour jitter of an image, and of its label map alike.
 
     crop_size: side of the square crop in pixels; smaller images are padded (grey, ignored).
-    longest_side: range of the random longest side before the crop, in pixels.
+    longest_side: range of the random longest side before the crop, in pixels; None keeps the size.
     color_jitter: brightness, contrast, saturation and hue as torchvision takes them.
     """
     fill = {tv_tensors.Image: GREY, tv_tensors.Mask: IGNORE}
     return v2.Compose(
         [
-            RandomLongestSide(*longest_side),
+            *([RandomLongestSide(*longest_side)] if longest_side else []),
             v2.RandomCrop(crop_size, pad_if_needed=True, fill=fill),
             v2.RandomHorizontalFlip(),
             v2.ColorJitter(**color_jitter),

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+NO_FILES = ("imagenet", "random")  # values of network.weights that name no file
+
 
 class ConfigError(ValueError):
     """The configuration is not usable; the message names each key, its value and the remedy."""
@@ -130,6 +132,34 @@ def _explain(error: ValidationError) -> str | None:
     return f"{key or 'config'}: {error.message}" + (f" ({remedy})" if remedy else "")
 
 
+def _network_conflicts(stage: str, section: dict) -> Iterator[str]:
+    network = section["network"]
+    key, backbone = f"{stage}.network", network["backbone"]
+    if not section["train"] and network["weights"] in NO_FILES:
+        yield (
+            f"{stage}.train: false, but {key}.weights is {network['weights']!r}; set it to the "
+            "file of a trained network"
+        )
+    if backbone == "resnet38" and network["weights"] == "imagenet":
+        yield (
+            f"{key}.weights: ImageNet weights of resnet38 cannot be downloaded; set it to the file "
+            "ilsvrc-cls_rna-a1_cls1000_ep-0001.params of Wu et al., or to random"
+        )
+    if backbone not in ("resnet38", "vgg16"):
+        return
+    if network.get("architecture", "atrous") not in ("atrous", "largefov"):
+        yield (
+            f"{key}.architecture: {network['architecture']!r} takes backbones of timm, not "
+            f"{backbone}; set it to atrous or largefov"
+        )
+    strides = {f"{key}.output_stride": network["output_stride"]}
+    if stage == "cam":
+        strides["cam.inference.output_stride"] = section["inference"]["output_stride"]
+    for name, stride in strides.items():
+        if stride != 8:
+            yield f"{name}: {stride}, but {backbone} has output stride 8; set it to 8"
+
+
 def _conflicts(config: dict) -> Iterator[str]:
     """What single keys cannot show: values that contradict one another."""
     labels = config["affinity"]["labels"]
@@ -139,7 +169,8 @@ def _conflicts(config: dict) -> Iterator[str]:
             f"{labels['alpha_high']}; the low one amplifies the background, so it must be smaller"
         )
     for stage in ("cam", "affinity", "segmentation"):
-        low, high = config[stage]["training"]["longest_side"]
+        yield from _network_conflicts(stage, config[stage])
+        low, high = config[stage]["training"]["longest_side"] or (0, 0)
         if low > high:
             key = f"{stage}.training.longest_side"
             yield f"{key}: [{low}, {high}] is no range; put the smaller first"

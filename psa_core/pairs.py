@@ -12,6 +12,14 @@ def neighbour_offsets(gamma: float) -> list[tuple[int, int]]:
     ]
 
 
+def inner_cells(gamma: float, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of the cells all of whose offsets end within the map."""
+    offsets = neighbour_offsets(gamma)
+    down = max((dy for dy, _ in offsets), default=0)
+    aside = max((abs(dx) for _, dx in offsets), default=0)
+    return slice(0, max(0, height - down)), slice(aside, max(aside, width - aside))
+
+
 def pair_slices(
     offset: tuple[int, int], height: int, width: int
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

@@ -132,7 +132,9 @@ def train(
     Raises ValueError where there are fewer images than one batch, or a loss is not finite.
     """
     chosen = open_device(device, threads)
-    stamp = [stage, classes, network, training, seed, list(map(str, paths)), _digests(targets)]
+    files = [path for path in [Path(network.get("weights", ""))] if path.is_file()]
+    stamp = [stage, classes, network, training, seed, list(map(str, paths))]
+    stamp += [_digests(targets), _digests(files)]
     training = dict(training)
     transform = training_transform(
         **{key: training.pop(key) for key in ("crop_size", "longest_side", "color_jitter")}

@@ -264,3 +264,38 @@ def test_gradients_of_distances_equal_those_of_autograd():
         total = total + ((first - second).abs().mean(1) * weight).sum()
     (theirs,) = torch.autograd.grad(total, features)
     torch.testing.assert_close(ours, theirs)
+
+
+def release_sources(height, width):
+    """Cells whose whole half disc of gamma 5 lies in the map: 4 below, 4 on each side."""
+    return {(y, x) for y in range(height - 4) for x in range(4, width - 4)}
+
+
+def test_release_drops_the_pairs_of_border_cells():
+    """Every pair on its own: its loss is counted with border, or without, as its source lies."""
+    height, width = 7, 10
+    sources = release_sources(height, width)
+    assert len(sources) == 3 * 2
+    labels = torch.zeros(1, height, width, dtype=torch.int64)
+    features = torch.rand(1, 2, height, width, generator=torch.Generator().manual_seed(0))
+    kept = []
+    for dy, dx in neighbour_offsets(5):
+        for y, x in sources:
+            ends = features[0, :, y, x] - features[0, :, y + dy, x + dx]
+            kept.append(float(ends.abs().sum()))
+    assert len(kept) == 34 * 6
+    distances = affinity.pair_distances(features, 5)
+    terms = affinity.affinity_losses(distances, labels, 5, border=False)
+    assert terms["background"].item() == pytest.approx(np.mean(kept), rel=1e-5)
+    whole = affinity.affinity_losses(distances, labels, 5)["background"].item()
+    every = torch.cat([pair.flatten() for pair in distances])
+    assert len(every) == len(pairs_of(height, width, 5))
+    assert whole == pytest.approx(every.mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [(4, 20), (20, 8), (1, 1)])
+def test_small_maps_have_no_pairs_without_their_border(size):
+    distances = affinity.pair_distances(torch.rand(1, 2, *size), 5)
+    labels = torch.zeros(1, *size, dtype=torch.int64)
+    terms = affinity.affinity_losses(distances, labels, 5, border=False)
+    assert terms["loss"] == 0

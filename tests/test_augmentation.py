@@ -72,6 +72,12 @@ def test_padding_is_grey_and_ignored(painted):
         assert not (image[:, ~ignored] * 255).round().eq(GREY).all(0).any()
 
 
+def test_without_a_longest_side_images_keep_their_size(painted):
+    for _, mask in samples_of(painted, crop_size=64, longest_side=None):
+        assert (mask != 255).sum() == 40 * 60
+        assert [(mask == label).sum() for label in range(4)] == [20 * 30] * 4
+
+
 def test_half_of_the_samples_are_mirrored(painted):
     """The upper left quarter is class 0, the upper right one class 1."""
     samples = samples_of(painted, count=60, crop_size=60, longest_side=[60, 60])

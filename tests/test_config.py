@@ -27,12 +27,30 @@ def test_each_value_of_a_complete_configuration_is_in_the_table():
     assert sorted(paths(complete(SCENES, SCHEMA))) == sorted(listed)
 
 
-@pytest.mark.parametrize("preset", ["config.yaml", "voc_animals.yaml"])
-def test_presets_are_valid(preset):
+PRESETS = {
+    "config.yaml": "tf_efficientnet_lite0",
+    "voc_animals.yaml": "tf_efficientnet_lite0",
+    "voc12_resnet38.yaml": "resnet38",
+    "voc12_release.yaml": "resnet38",
+    "voc12_vgg16.yaml": "vgg16",
+    "voc12_resnet50.yaml": "resnet50",
+}
+
+
+@pytest.mark.parametrize(("preset", "backbone"), PRESETS.items())
+def test_presets_are_valid(preset, backbone):
     config = yaml.safe_load((CONFIG / preset).read_text())
     if config["dataset"]["format"] != "scenes":
         config["dataset"]["root"] = "somewhere"
-    assert complete(config, SCHEMA)["cam"]["network"]["backbone"] == "tf_efficientnet_lite0"
+    config = complete(config, SCHEMA)
+    stages = ("cam", "affinity", "segmentation")
+    assert {config[stage]["network"]["backbone"] for stage in stages} == {backbone}
+    assert f"`{preset}`" in (CONFIG / "README.md").read_text()
+
+
+def test_each_preset_is_tested():
+    found = {path.name for path in CONFIG.glob("*.yaml")} - {"schema.yaml"}
+    assert found == PRESETS.keys()
 
 
 def test_a_value_given_wins_over_the_sections_default_and_that_over_the_keys():
@@ -102,6 +120,27 @@ def test_the_input_is_not_changed():
             r"dataset.test: 'b' is given, but dataset.format is folder",
         ),
         ({"dataset": {"format": "cityscapes"}}, r"'cityscapes' is not one of"),
+        (
+            {"cam": {"network": {"backbone": "resnet38", "weights": "random"}}},
+            r"(?s)cam.network.output_stride: 32, but resnet38 has output stride 8.*"
+            r"cam.inference.output_stride: 16, but resnet38 has output stride 8; set it to 8",
+        ),
+        (
+            {"affinity": {"network": {"backbone": "vgg16"}}},
+            r"affinity.network.output_stride: 16, but vgg16 has output stride 8; set it to 8",
+        ),
+        (
+            {"affinity": {"network": {"backbone": "resnet38", "output_stride": 8}}},
+            r"affinity.network.weights: ImageNet weights of resnet38 cannot be downloaded; set",
+        ),
+        (
+            {"segmentation": {"network": {"backbone": "vgg16", "architecture": "unet"}}},
+            r"segmentation.network.architecture: 'unet' takes backbones of timm, not vgg16; set",
+        ),
+        (
+            {"segmentation": {"train": False}},
+            r"segmentation.train: false, but segmentation.network.weights is 'imagenet'; set",
+        ),
     ],
 )
 def test_errors_name_key_value_and_remedy(change, message):

@@ -309,6 +309,30 @@ def train(write_images, tmp_path):
     return call
 
 
+def test_train_goes_on_only_with_the_same_weights(train, tmp_path, monkeypatch):
+    """The file that the network starts with is known by its content."""
+    path = tmp_path / "start.pt"
+    network = networks.build("cam", NETWORK, 2, pretrained=False)
+    networks.write(path, network, "cam", NETWORK, 2)
+    monkeypatch.setitem(NETWORK, "weights", str(path))
+    stamps = []
+
+    def stop(trained, images, labels):
+        stamps.append((tmp_path / "checkpoints" / "stamp").read_text())
+        assert torch.equal(trained.classifier.weight, network.classifier.weight)
+        raise RuntimeError("stop")
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"stop"):
+            train(stop)
+    with torch.no_grad():
+        network.classifier.weight.add_(1)
+    networks.write(path, network, "cam", NETWORK, 2)
+    with pytest.raises(RuntimeError, match=r"stop"):
+        train(stop)
+    assert stamps[0] == stamps[1] != stamps[2]
+
+
 def test_train_writes_the_network_and_its_losses(train, tmp_path):
     train()
     found = networks.read(tmp_path / "network.pt", CPU)

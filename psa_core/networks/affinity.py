@@ -34,14 +34,15 @@ class AffinityNetwork(nn.Module):
         self.join = nn.Conv2d(sum(channels), sum(channels), 1, bias=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Features float [B, D, H / 8, W / 8] of images [B, 3, H, W] in [0, 1].
+        """Features float [B, D, ceil(H / 8), ceil(W / 8)] of images [B, 3, H, W] in [0, 1].
 
         H and W must be multiples of the backbone's coarsest stride for the map to cover the image
-        exactly; coarser levels are upsampled to stride 8.
+        exactly; coarser levels are upsampled to the finest one, which is at stride 8.
         """
-        size = [side // self.stride for side in images.shape[2:]]
+        features = self.backbone(images).levels
+        size = features[0].shape[2:]
         levels = [
             F.interpolate(reduce(level), size, mode="bilinear", align_corners=False)
-            for reduce, level in zip(self.reduce, self.backbone(images).levels, strict=True)
+            for reduce, level in zip(self.reduce, features, strict=True)
         ]
         return F.elu(self.join(torch.cat(levels, dim=1)))

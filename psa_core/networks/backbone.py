@@ -15,6 +15,9 @@ from torch import nn
 
 log = logging.getLogger(__name__)
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of red, green and blue in [0, 1]
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 
 class Features(NamedTuple):
     """What a backbone makes of a batch of images.
@@ -29,6 +32,8 @@ class Features(NamedTuple):
 
 class Backbone(nn.Module):
     """Any convolutional network of timm by name, as feature maps.
+
+    `ResNet38` and `VGG16` have the same interface; `networks.create_backbone` picks one by name.
 
     name: a timm model, for example `tf_efficientnet_lite0`, `resnet50` or `convnext_tiny`.
     output_stride: stride of the deepest map (8, 16 or 32); deeper stages are dilated.

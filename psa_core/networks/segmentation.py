@@ -1,4 +1,4 @@
-"""Segmentation networks: a plain atrous head, or an architecture of segmentation-models-pytorch."""
+"""Segmentation networks: the paper's two heads, or a network of segmentation-models-pytorch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from psa_core.networks.backbone import Backbone
 
 
 class AtrousNetwork(nn.Module):
-    """Three levels of the backbone joined at stride 8, two 3x3 atrous convolutions on them.
+    """Two 3x3 atrous convolutions at stride 8: the head of the paper's Ours-ResNet38.
 
-    The head is that of the paper's Ours-ResNet38 (dilation 12 there, C + 1 outputs).
+    There they stand on the backbone's final features alone, with 512 channels and dilation 12. On
+    networks whose final features are coarse, three levels are joined before, and normalised.
 
     classes: number of object classes C; background comes first in the output.
-    level_channels: widths that the levels are reduced to, finest first.
+    level_channels: widths that the levels are reduced to, finest first; None for the final
+    features alone.
     channels: width between the two atrous convolutions. dilation: of both, in cells.
     """
 
@@ -29,32 +31,68 @@ class AtrousNetwork(nn.Module):
         backbone: Backbone,
         classes: int,
         *,
-        level_channels: Sequence[int],
+        level_channels: Sequence[int] | None,
         channels: int,
         dilation: int,
     ):
         super().__init__()
         self.backbone = backbone
-        self.reduce = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(wide, narrow, 1, bias=False), nn.BatchNorm2d(narrow), nn.ReLU())
-            for wide, narrow in zip(backbone.level_channels, level_channels, strict=True)
-        )
         atrous = {"kernel_size": 3, "padding": dilation, "dilation": dilation}
+        if level_channels is None:
+            self.reduce = None
+            first = [nn.Conv2d(backbone.final_channels, channels, **atrous)]
+        else:
+            self.reduce = nn.ModuleList(
+                nn.Sequential(
+                    nn.Conv2d(wide, narrow, 1, bias=False), nn.BatchNorm2d(narrow), nn.ReLU()
+                )
+                for wide, narrow in zip(backbone.level_channels, level_channels, strict=True)
+            )
+            first = [
+                nn.Conv2d(sum(level_channels), channels, bias=False, **atrous),
+                nn.BatchNorm2d(channels),
+            ]
         self.head = nn.Sequential(
-            nn.Conv2d(sum(level_channels), channels, bias=False, **atrous),
-            nn.BatchNorm2d(channels),
+            *first,
             nn.ReLU(),
             nn.Conv2d(channels, classes + 1, **atrous),
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits [B, C + 1, H / 8, W / 8] of images float [B, 3, H, W] in [0, 1]."""
-        size = [side // self.stride for side in images.shape[2:]]
+        """Logits [B, C + 1, h, w] of images float [B, 3, H, W] in [0, 1].
+
+        h and w are ceil(H / 8) and ceil(W / 8), or those of the final features where they stand
+        alone.
+        """
+        features = self.backbone(images)
+        if self.reduce is None:
+            return self.head(features.final)
+        size = features.levels[0].shape[2:]
         levels = [
             F.interpolate(reduce(level), size, mode="bilinear", align_corners=False)
-            for reduce, level in zip(self.reduce, self.backbone(images).levels, strict=True)
+            for reduce, level in zip(self.reduce, features.levels, strict=True)
         ]
         return self.head(torch.cat(levels, dim=1))
+
+
+class LargeFov(nn.Module):
+    """A linear classifier of each cell of the backbone's final features.
+
+    With VGG16, whose fc6 has dilation 12 in this stage, it is DeepLab-LargeFOV (Chen et al. 2014),
+    the paper's Ours-DeepLab.
+
+    classes: number of object classes C; background comes first in the output.
+    """
+
+    def __init__(self, backbone: Backbone, classes: int):
+        super().__init__()
+        self.backbone = backbone
+        self.dropout = nn.Dropout2d(0.5)
+        self.head = nn.Conv2d(backbone.final_channels, classes + 1, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [B, C + 1, h, w] of images float [B, 3, H, W] in [0, 1]; h, w of the backbone."""
+        return self.head(self.dropout(self.backbone(images).final))
 
 
 class LibraryNetwork(nn.Module):
@@ -70,7 +108,14 @@ class LibraryNetwork(nn.Module):
         super().__init__()
         known = sorted(each.__name__ for each in smp.MODEL_ARCHITECTURES_MAPPING.values())
         if architecture.lower() not in smp.MODEL_ARCHITECTURES_MAPPING:
-            raise ValueError(f"architecture '{architecture}' is none of atrous, {', '.join(known)}")
+            raise ValueError(
+                f"architecture '{architecture}' is none of atrous, largefov, {', '.join(known)}"
+            )
+        if not hasattr(backbone, "network"):
+            raise ValueError(
+                f"architecture '{architecture}' takes backbones of timm; with resnet38 and vgg16 "
+                "set architecture: atrous or largefov"
+            )
         network = smp.create_model(
             architecture,
             encoder_name=f"tu-{backbone.name}",

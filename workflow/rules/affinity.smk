@@ -42,6 +42,7 @@ rule train_affinity:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
         labels=files_of_shards("results/affinity/labels/{}.png", shards("train_aug")),
+        weights=weights_of("affinity"),
     output:
         network="results/affinity/network.pt",
         losses="results/affinity/losses.csv",

@@ -6,6 +6,7 @@ rule train_cam:
     input:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
+        weights=weights_of("cam"),
     output:
         network="results/cam/network.pt",
         losses="results/cam/losses.csv",

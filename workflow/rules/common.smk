@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from psa_core.config import ConfigError, complete
+from psa_core.config import NO_FILES, ConfigError, complete
 from psa_core.datasets import label_files, read_lists, shards_of
 from psa_core.datasets.scenes import CLASSES as SCENE_CLASSES
 
@@ -34,7 +34,7 @@ IMAGES, SCORED = read_lists(config["dataset"])
 
 for stage in ("cam", "affinity", "segmentation"):
     batch_size = config[stage]["training"]["batch_size"]
-    if len(IMAGES["train_aug"]) < batch_size:
+    if config[stage]["train"] and len(IMAGES["train_aug"]) < batch_size:
         raise ConfigError(
             f"{stage}.training.batch_size: {batch_size} is more than the "
             f"{len(IMAGES['train_aug'])} training images; lower it or add images"
@@ -124,6 +124,12 @@ def manifest_of_image(folder):
         return ancient(path) if Path(path).exists() else []
 
     return file
+
+
+def weights_of(stage):
+    """The file of weights that the network of a stage starts with, if any."""
+    weights = config[stage]["network"]["weights"]
+    return [] if weights in NO_FILES else weights
 
 
 def settings(**sections):

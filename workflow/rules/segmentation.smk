@@ -7,6 +7,7 @@ rule train_segmentation:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
         labels=files_of_shards("results/labels/{}.png", shards("train_aug")),
+        weights=weights_of("segmentation"),
     output:
         network="results/segmentation/network.pt",
         losses="results/segmentation/losses.csv",
