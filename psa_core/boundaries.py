@@ -92,7 +92,10 @@ def scores(counts: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> pd.D
 
     Returns one row: images; ods, in per cent, at the one threshold that is best for all images
     together; ois, in per cent, at each image's own best threshold; threshold, that of ods.
+    Raises ValueError where there is no image.
     """
+    if not len(counts):
+        raise ValueError("no val image has a mask to score boundaries on: add masks of val images")
     of_all = f_measure(counts.sum(0))
     best = of_all.argmax()
     own = counts[np.arange(len(counts)), f_measure(counts).argmax(1)].sum(0)

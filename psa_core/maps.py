@@ -28,7 +28,7 @@ def read_foreign(path: str | Path, count: int) -> np.ndarray:
     """
     try:
         maps = np.load(path)
-    except (ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{path}: not a .npy array ({error}); save it by numpy.save") from error
     if not isinstance(maps, np.ndarray) or maps.dtype.kind != "f":
         found = getattr(maps, "dtype", "several arrays")

@@ -55,7 +55,8 @@ def models(scores: pd.DataFrame, published: str | None) -> pd.DataFrame:
     if figures:
         table["published"] = is_mean.map({True: figures["val"].get("segmentation")})
     if "upper_bound" in table:
-        table["recovered"] = 100 * table["segmentation"] / table["upper_bound"]
+        upper_bound = table["upper_bound"].where(table["upper_bound"] > 0)
+        table["recovered"] = 100 * table["segmentation"] / upper_bound
         if figures:
             table["published_recovered"] = is_mean.map({True: figures.get("recovered")})
     return table

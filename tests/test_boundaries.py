@@ -79,5 +79,10 @@ def test_f_measures_of_a_data_set():
     assert row["ois"] == pytest.approx(100 * 8 / 11)  # 8 of 8 and 8 of 14
 
 
+def test_no_image_is_refused():
+    with pytest.raises(ValueError, match="no val image has a mask"):
+        boundaries.scores(np.array([]))
+
+
 def test_nothing_predicted_scores_zero():
     assert boundaries.f_measure(np.array([0, 0, 0, 5])) == 0

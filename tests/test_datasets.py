@@ -109,7 +109,7 @@ def check_problem(dataset, *parts):
     ],
 )
 def test_shard_depends_on_name_alone(image, shards, shard):
-    assert datasets.shard_of(image, shards) == shard
+    assert datasets.shard_of("val", image, shards) == f"val_{shard}"
 
 
 def test_import_stays_light():
@@ -160,7 +160,8 @@ def test_voc_index(voc):
     assert table[["height", "width"]].values.tolist() == [[32, 40]] * 3
     flags = table[["train_aug", "train", "val"]].values.tolist()
     assert flags == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
-    shards = [str(crc % 3) for crc in (0xE8B7BE43, 0x71BEEFF9, 0x98DD4ACC)]
+    parts = {"train": (0xE8B7BE43, 0x71BEEFF9), "val": (0x98DD4ACC,)}
+    shards = [f"{part}_{crc % 3}" for part, crcs in parts.items() for crc in crcs]
     assert table["shard"].tolist() == shards
 
 
@@ -222,7 +223,7 @@ def test_voc_default_train_list_is_cut_to_train_aug(voc, tmp_path):
 def test_voc_without_masks_scores_nothing(voc, tmp_path):
     (tmp_path / "VOC2012/SegmentationClass").rename(tmp_path / "away")
     assert datasets.list_images(voc) == {"train_aug": ["a", "b"], "train": [], "val": ["d"]}
-    assert datasets.list_scored(voc) == {"train": [], "val": []}
+    assert datasets.list_scored(voc) == {"train_aug": [], "train": [], "val": []}
     assert prepare(voc)[0]["mask"].tolist() == ["", "", ""]
 
 
@@ -241,7 +242,7 @@ def test_scenes_are_listed_without_being_made():
     }
     assert lists["train"] == lists["train_aug"]
     assert not set(lists["train"]) & set(lists["val"])
-    assert datasets.list_scored(dataset) == {key: lists[key] for key in ("train", "val")}
+    assert datasets.list_scored(dataset) == lists  # each scene has its mask
     assert datasets.label_files(dataset) == []
 
 
@@ -407,7 +408,8 @@ def test_folder_index(folder):
     assert flags == [[1, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1]]
     rows = [[0, 0, "background"], [1, 1, "cat"], [2, 2, "dog"], [255, 255, "ignore"]]
     assert classes.values.tolist() == rows
-    assert datasets.list_scored(folder) == {"train": ["x"], "val": ["w"]}
+    assert datasets.list_scored(folder) == {"train_aug": ["x"], "train": ["x"], "val": ["w"]}
+    assert datasets.list_classes(folder) == ("cat", "dog")
 
 
 def test_index_and_classes_survive_the_csv(folder, tmp_path):
@@ -525,7 +527,7 @@ def test_folder_without_masks_has_all_but_the_scores(folder, tmp_path, is_there)
     if is_there:
         (tmp_path / "mine/masks").mkdir()
     table, _ = prepare(folder)
-    assert datasets.list_scored(folder) == {"train": [], "val": []}
+    assert datasets.list_scored(folder) == {"train_aug": [], "train": [], "val": []}
     assert table["mask"].tolist() == [""] * 4
     assert table["train"].sum() == 0
 

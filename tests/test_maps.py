@@ -95,6 +95,8 @@ def test_foreign_maps_that_are_none_are_refused(tmp_path, array, message):
 
 def test_foreign_files_of_another_format_are_refused(tmp_path):
     path = tmp_path / "a.npy"
+    with pytest.raises(ValueError, match=r"a.npy: not a .npy array .*No such file"):
+        maps.read_foreign(path, 1)
     path.write_text("0.5 0.5")
     with pytest.raises(ValueError, match=r"a.npy: not a .npy array .*; save it by numpy.save"):
         maps.read_foreign(path, 1)

@@ -55,6 +55,13 @@ def test_what_is_recovered_of_the_upper_bound():
     assert table.drop(index="mean")[["published", "published_recovered"]].isna().values.all()
 
 
+def test_nothing_can_be_recovered_of_zero():
+    both = pd.concat([scores("segmentation", "val", 30, 90), scores("upper_bound", "val", 0, 90)])
+    table = tables.models(both, None).set_index("class")
+    assert table["recovered"].round(1).tolist()[::2] == [100, 133.3]  # of the mean 60 of 45
+    assert pd.isna(table.loc["cat", "recovered"])
+
+
 def test_the_public_code_has_no_segmentation_model():
     table = tables.models(scores("segmentation", "val", 30, 90), "release")
     assert table["published"].isna().all()

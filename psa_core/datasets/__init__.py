@@ -14,9 +14,17 @@ from pathlib import Path
 from types import ModuleType
 
 from psa_core.datasets import folder, voc
-from psa_core.datasets.source import DatasetError, Source, fail
+from psa_core.datasets.source import LISTS, DatasetError, Source, fail
 
-__all__ = ["DatasetError", "format_of", "label_files", "list_images", "list_scored", "shard_of"]
+__all__ = [
+    "DatasetError",
+    "format_of",
+    "label_files",
+    "list_classes",
+    "list_images",
+    "list_scored",
+    "shard_of",
+]
 
 FORMATS = {"voc": voc, "folder": folder}
 
@@ -33,15 +41,28 @@ def list_images(dataset: dict) -> dict[str, list[str]]:
 
 
 def list_scored(dataset: dict) -> dict[str, list[str]]:
-    """Image ids of `train` and `val` that have a mask: empty lists where nothing can be scored.
+    """Image ids of `train_aug`, `train` and `val` that have a mask.
+
+    Labels are scored on `train`, models on `val`; the upper bound trains on those of `train_aug`.
 
     Raises DatasetError as list_images does.
     """
     if dataset["format"] == "scenes":  # each scene has its mask
-        lists = _list_scenes(dataset)
-        return {key: lists[key] for key in ("train", "val")}
+        return _list_scenes(dataset)
     source = _read_lists(dataset)
-    return {key: [i for i in source.lists[key] if i in source.masks] for key in ("train", "val")}
+    return {key: [i for i in source.lists[key] if i in source.masks] for key in LISTS}
+
+
+def list_classes(dataset: dict) -> tuple[str, ...]:
+    """Class names, without background, in class order.
+
+    Raises DatasetError as list_images does.
+    """
+    if dataset["format"] == "scenes":
+        from psa_core.datasets import scenes
+
+        return scenes.CLASSES
+    return _read_lists(dataset).names
 
 
 def label_files(dataset: dict) -> list[Path]:
@@ -54,9 +75,12 @@ def label_files(dataset: dict) -> list[Path]:
     return sorted(set(format_of(dataset).files(dataset).values()))
 
 
-def shard_of(image: str, shards: int) -> str:
-    """The shard that an image falls in, by its name alone: "00".."65" of 66 shards."""
-    return f"{zlib.crc32(image.encode()) % shards:0{len(str(shards - 1))}d}"
+def shard_of(part: str, image: str, shards: int) -> str:
+    """The shard that an image of a part of the data set falls in: "train_00".."train_65" of 66.
+
+    It depends on the part ("train" for train_aug, or "val") and the image's name alone.
+    """
+    return f"{part}_{zlib.crc32(image.encode()) % shards:0{len(str(shards - 1))}d}"
 
 
 def format_of(dataset: dict) -> ModuleType:

@@ -193,5 +193,6 @@ def _index(
     )
     for key in LISTS:
         table[key] = table["image"].isin(source.lists[key]).astype(int)
-    table["shard"] = [shard_of(image, shards) for image in images]
+    parts = table["val"].map({0: "train", 1: "val"})
+    table["shard"] = [shard_of(part, i, shards) for part, i in zip(parts, images, strict=True)]
     return table

@@ -1,5 +1,14 @@
 """Affinities. Needs class maps; makes results/affinity/labels/, network.pt and edges/."""
 
+if config["affinity"]["true_masks"]:
+    known = list_classes(config["dataset"])
+    if unknown := sorted(set(config["affinity"]["true_masks"]) - set(known)):
+        raise ConfigError(
+            f"affinity.true_masks: {unknown} are not classes; choose from {', '.join(known)}"
+        )
+    if not SCORED["train_aug"]:
+        raise ConfigError("affinity.true_masks: no training image has a mask; add masks or say []")
+
 for shard, images in TRAIN_SHARDS.items():
 
     rule:
@@ -17,7 +26,9 @@ for shard, images in TRAIN_SHARDS.items():
         benchmark:
             f"results/benchmarks/label_affinity/{shard}.tsv"
         params:
-            settings=settings(**config["affinity"]["labels"]),
+            settings=settings(
+                **config["affinity"]["labels"], true_masks=config["affinity"]["true_masks"]
+            ),
         script:
             "../scripts/label_affinity.py"
 
@@ -48,7 +59,7 @@ rule train_affinity:
         "../scripts/train_affinity.py"
 
 
-for shard, images in TRAIN_SHARDS.items():
+for shard in SHARDS:
 
     rule:
         """Affinities of neighbouring cells for one shard of images (paper, eq. 3 and 4)."""

@@ -25,7 +25,7 @@ rule train_cam:
         "../scripts/train_cam.py"
 
 
-for shard, images in TRAIN_SHARDS.items():
+for shard, images in SHARDS.items():
 
     rule:
         """Class activation maps of one shard of images (paper, eq. 1)."""

@@ -28,7 +28,7 @@ rule prepare_dataset:
     output:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
-        shards=files("results/dataset/shards/{}.csv", ALL_SHARDS),
+        shards=files("results/dataset/shards/{}.csv", SHARDS),
     log:
         "results/logs/prepare_dataset.log",
     benchmark:

@@ -1,6 +1,6 @@
 """Pseudo labels. Needs walk scores and images; makes results/labels/{image}.png."""
 
-for shard, images in TRAIN_SHARDS.items():
+for shard, images in SHARDS.items():
 
     rule:
         """Pseudo labels of one shard: dense CRF, then arg max (paper, section 3.3)."""

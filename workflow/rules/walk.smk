@@ -1,6 +1,6 @@
 """Random walk. Needs class maps and edges; makes results/walk/scores/ and results/walk/labels/."""
 
-for shard, images in TRAIN_SHARDS.items():
+for shard, images in SHARDS.items():
 
     rule:
         """Spread the class maps of one shard over its affinities (paper, eq. 11 and 12)."""

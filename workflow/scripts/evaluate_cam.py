@@ -9,8 +9,8 @@ from psa_core.datasets.index import read_classes, read_index
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-alpha = snakemake.params.settings["alpha"]
-with logs.stage(snakemake.log[0], alpha=alpha):
+alpha, split = snakemake.params.settings["alpha"], snakemake.params.split
+with logs.stage(snakemake.log[0], alpha=alpha, split=split):
     classes = read_classes(snakemake.input.classes)
     index = read_index(snakemake.input.index).set_index("image")
     files = by_image(snakemake.input.maps)
@@ -23,5 +23,5 @@ with logs.stage(snakemake.log[0], alpha=alpha):
     confusion = metrics.confusion_matrix(
         ((classes.read_mask(row.mask), predict(row)) for row in rows), len(classes.names)
     )
-    table = metrics.scores(confusion, classes.names, stage="cam", split="train", images=len(files))
+    table = metrics.scores(confusion, classes.names, stage="cam", split=split, images=len(files))
     write_table(snakemake.output[0], table)

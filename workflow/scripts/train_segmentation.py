@@ -1,4 +1,4 @@
-"""The segmentation model, trained on the pseudo labels."""
+"""A segmentation model, trained on label maps: pseudo labels, or true masks for the upper bound."""
 
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings):
     classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index).query("train_aug == 1")
     labels = by_image(snakemake.input.labels)
+    images = read_index(snakemake.input.index).query("image in @labels")
     training.train(
         "segmentation",
         segmentation.losses,
