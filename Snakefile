@@ -7,14 +7,17 @@ container: "container/psa.sif"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/dataset.smk"
-include: "workflow/rules/cam.smk"
+include: "workflow/rules/import_cam.smk" if config["cam"]["maps"] else "workflow/rules/cam.smk"
 include: "workflow/rules/affinity.smk"
 include: "workflow/rules/walk.smk"
 include: "workflow/rules/labels.smk"
 include: "workflow/rules/segmentation.smk"
 include: "workflow/rules/submission.smk"
 include: "workflow/rules/weights.smk"
+include: "workflow/rules/superpixels.smk"
+include: "workflow/rules/boundaries.smk"
 include: "workflow/rules/metrics.smk"
+include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 
 
@@ -24,5 +27,5 @@ rule all:
         "results/metrics.csv",
         "results/figures/stages.png",
         "results/figures/predictions.png" if IMAGES["val"] else [],
-        "results/figures/metrics.png" if any(SCORED.values()) else [],
         "results/submission.tar.gz" if IMAGES["test"] else [],
+        "results/figures/metrics.png" if SCORED["train"] or SCORED["val"] else [],

@@ -34,6 +34,23 @@ def affinity_labels(
     return confident_areas(low, high, classes)
 
 
+def with_true_mask(labels: np.ndarray, mask: np.ndarray, listed: list[int]) -> np.ndarray:
+    """Affinity labels of an image whose true mask may be used for some classes (transfer).
+
+    labels: uint8 [H, W] of `affinity_labels`. mask: uint8 [H, W] class indices, 255 ignored.
+    listed: class indices whose masks are known.
+    Where the mask shows none of them, the labels are returned as they are. Elsewhere pixels of
+    listed classes and of the background are taken from the mask, ignored ones are neutral (255),
+    and a pixel of another class keeps its label unless the mask rules it out: background or a
+    listed class turns neutral. Returns uint8 [H, W].
+    """
+    if not np.isin(mask, listed).any():
+        return labels
+    known = [0, *listed]
+    others = np.where(np.isin(labels, known) | (mask == IGNORE), np.uint8(IGNORE), labels)
+    return np.where(np.isin(mask, known), mask, others)
+
+
 def confident_areas(low: np.ndarray, high: np.ndarray, classes: list[int]) -> np.ndarray:
     """Combine the arg max [H, W] (0 background, k the k-th class) at alpha_low and alpha_high."""
     index = np.array([IGNORE, *classes], np.uint8)

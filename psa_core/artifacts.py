@@ -77,6 +77,12 @@ def write_label_map(path: str | Path, labels: np.ndarray) -> None:
         image.save(temporary)
 
 
+def write_grey(path: str | Path, values: np.ndarray) -> None:
+    """Write [H, W] in [0, 1] as a grey PNG, 255 for 1."""
+    with replacing(path) as temporary:
+        Image.fromarray((255 * values).round().astype(np.uint8)).save(temporary)
+
+
 def read_label_map(path: str | Path) -> np.ndarray:
     """Read uint8 [H, W] class indices. Raises ValueError naming a PNG of another kind or broken."""
     try:

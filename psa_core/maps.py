@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,33 @@ def with_background(maps: np.ndarray, alpha: float) -> np.ndarray:
     """
     background = (1 - maps.max(0, keepdims=True)).clip(0, 1) ** alpha
     return np.concatenate([background, maps])
+
+
+def read_foreign(path: str | Path, count: int) -> np.ndarray:
+    """Class activation maps of another method, each divided by its maximum (paper, eq. 1).
+
+    path: .npy, float [K, h, w], finite and not negative; h and w are free.
+    count: K, the number of the image's labels, whose maps are in class order.
+    Returns float32 [K, h, w] in [0, 1]; a map of zeros stays one.
+    Raises ValueError naming file, value and remedy.
+    """
+    try:
+        maps = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path}: not a .npy array ({error}); save it by numpy.save") from error
+    if not isinstance(maps, np.ndarray) or maps.dtype.kind != "f":
+        found = getattr(maps, "dtype", "several arrays")
+        raise ValueError(f"{path}: {found} in place of floats; save maps.astype('float32')")
+    if maps.ndim != 3 or len(maps) != count or not maps.size:
+        raise ValueError(
+            f"{path}: shape {maps.shape}, expected [{count}, h, w]; save one map for each of the "
+            "image's labels, in class order"
+        )
+    if not np.isfinite(maps).all() or maps.min() < 0:
+        value = maps[~(maps >= 0) | np.isinf(maps)][0]
+        raise ValueError(f"{path}: holds {value}; maps are finite and at least 0, rectify them")
+    greatest = maps.max((1, 2), keepdims=True).astype(np.float64)
+    return (maps / np.where(greatest > 0, greatest, 1)).astype(np.float32)
 
 
 def resize(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from psa_core.affinity_labels import affinity_labels, confident_areas
+from psa_core.affinity_labels import affinity_labels, confident_areas, with_true_mask
 
 # With weightless pairwise terms the CRF leaves the arg max to the scores.
 NO_CRF = {
@@ -75,3 +75,24 @@ def test_the_image_moves_the_border_of_the_areas():
     np.testing.assert_array_equal(
         affinity_labels(image, maps, [3], dcrf=dcrf, **options)[0], [3] * 8 + [255] * 2 + [0] * 6
     )
+
+
+def test_true_masks_of_some_classes():
+    """Class 2 is known, class 3 is not; columns are the labels from the class maps."""
+    labels = np.array([[0, 2, 3, 255]] * 4, np.uint8)
+    mask = np.repeat([[0], [2], [3], [255]], 4, 1).astype(np.uint8)
+    expected = [
+        [0, 0, 0, 0],  # true background
+        [2, 2, 2, 2],  # a listed class
+        [255, 255, 3, 255],  # another class: neither background nor class 2
+        [255, 255, 255, 255],  # ignored
+    ]
+    known = with_true_mask(labels, mask, [2])
+    np.testing.assert_array_equal(known, expected)
+    assert known.dtype == np.uint8
+
+
+def test_image_without_a_listed_class_keeps_its_labels():
+    labels = np.array([[0, 3, 255, 2]], np.uint8)
+    mask = np.array([[3, 3, 0, 255]], np.uint8)
+    np.testing.assert_array_equal(with_true_mask(labels, mask, [2]), labels)

@@ -64,6 +64,13 @@ def test_label_map_keeps_indices_and_shows_colours(tmp_path):
         assert image.convert("RGB").getpixel((2, 0)) == (192, 128, 128)
 
 
+def test_grey_values_are_parts_of_255(tmp_path):
+    artifacts.write_grey(tmp_path / "a.png", np.array([[0.0, 0.2, 1.0]]))
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode == "L"
+        np.testing.assert_array_equal(np.array(image), [[0, 51, 255]])
+
+
 def test_grey_label_map_is_read_as_indices(tmp_path):
     Image.fromarray(np.array([[0, 3]], np.uint8)).save(tmp_path / "a.png")
     assert artifacts.read_label_map(tmp_path / "a.png").tolist() == [[0, 3]]

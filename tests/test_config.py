@@ -50,6 +50,7 @@ def test_presets_are_valid(preset, backbone):
 
 def test_each_preset_is_tested():
     found = {path.name for path in CONFIG.glob("*.yaml")} - {"schema.yaml"}
+    found -= {"download.yaml", "coco.yaml"}  # of the workflows that fetch and convert data sets
     assert found == PRESETS.keys()
 
 

@@ -81,8 +81,8 @@ def write_labels(root, *rows, header="image,labels,split", **options):
     write(root / "labels.csv", "\n".join([header, *rows]) + "\n", **options)
 
 
-def prepare(dataset, shards=4):
-    return index.prepare(dataset, shards=shards)
+def prepare(dataset):
+    return index.prepare(dataset)
 
 
 def check_problem(dataset, *parts):
@@ -153,7 +153,7 @@ def test_voc_labels_csv_equals_annotations(voc, tmp_path, separator, suffix):
 
 
 def test_voc_index(voc):
-    table, _ = prepare(voc, shards=3)
+    table, _ = prepare(voc)
     root = voc["root"]
     # CRC-32 of "a" is 0xE8B7BE43, of "b" 0x71BEEFF9, of "d" 0x98DD4ACC
     expected = [
@@ -167,9 +167,10 @@ def test_voc_index(voc):
     assert flags == [[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]]
     numbers = [crc % 3 for crc in (0xE8B7BE43, 0x71BEEFF9, 0x98DD4ACC)]
     parts = ["train_aug", "train_aug", "val"]
-    assert table["shard"].tolist() == [
-        f"{part}_{number}" for part, number in zip(parts, numbers, strict=True)
-    ]
+    shards = index.by_shard(table, 3)
+    for image, part, number in zip("abd", parts, numbers, strict=True):
+        assert image in shards[f"{part}_{number}"]["image"].tolist()
+    assert sum(map(len, shards.values())) == 3
 
 
 @pytest.mark.parametrize(("others", "of_bus"), [("background", 0), ("ignore", 255)])
@@ -230,9 +231,9 @@ def test_voc_default_train_list_is_cut_to_train_aug(voc, tmp_path):
 
 def test_voc_without_masks_scores_nothing(voc, tmp_path):
     (tmp_path / "VOC2012/SegmentationClass").rename(tmp_path / "away")
-    images, scored = datasets.read_lists(voc)
+    images, scored, _ = datasets.read_lists(voc)
     assert images == {"train_aug": ["a", "b"], "train": [], "val": ["d"], "test": []}
-    assert scored == {"train": [], "val": []}
+    assert scored == {"train_aug": [], "train": [], "val": []}
     assert prepare(voc)[0]["mask"].tolist() == ["", "", ""]
 
 
@@ -244,14 +245,14 @@ def test_voc_test_images_need_neither_labels_nor_masks(voc, tmp_path):
     write_mask(root / "SegmentationClass/s.png", [77])  # nor is this
     write_lists(root, test="t s d")
     dataset = {**voc, "test": "test"}
-    images, scored = datasets.read_lists(dataset)
+    images, scored, _ = datasets.read_lists(dataset)
     assert images == {
         "train_aug": ["a", "b"],
         "train": ["a"],
         "val": ["d"],
         "test": ["t", "s", "d"],
     }
-    assert scored == {"train": ["a"], "val": ["d"]}
+    assert scored == {"train_aug": ["a"], "train": ["a"], "val": ["d"]}
     table, _ = prepare(dataset)
     assert table["image"].tolist() == ["a", "b", "d", "t", "s"]
     assert table["test"].tolist() == [0, 0, 1, 1, 1]
@@ -278,7 +279,7 @@ def test_limit_takes_first_images_of_each_list(voc):
 
 def test_scenes_are_listed_without_being_made():
     dataset = {"format": "scenes", "scenes": {"train": 3, "val": 2}, "limit": 2}
-    lists, scored = datasets.read_lists(dataset)
+    lists, scored, _ = datasets.read_lists(dataset)
     assert {key: len(images) for key, images in lists.items()} == {
         "train_aug": 2,
         "train": 2,
@@ -287,7 +288,7 @@ def test_scenes_are_listed_without_being_made():
     }
     assert lists["train"] == lists["train_aug"]
     assert not set(lists["train"]) & set(lists["val"])
-    assert scored == {key: lists[key] for key in ("train", "val")}
+    assert scored == {key: lists[key] for key in ("train_aug", "train", "val")}
     assert datasets.label_files(dataset) == []
 
 
@@ -451,8 +452,10 @@ def test_lists_and_labels_are_read_once(voc, folder, monkeypatch):
 
     for kind in (datasets.voc, datasets.folder):
         monkeypatch.setattr(kind, "read", counting(kind.read))
-    assert datasets.read_lists(voc).scored == {"train": ["a"], "val": ["d"]}
-    assert datasets.read_lists(folder).scored == {"train": ["x"], "val": ["w"]}
+    scored = datasets.read_lists(voc).scored
+    assert (scored["train"], scored["val"]) == (["a"], ["d"])
+    scored = datasets.read_lists(folder).scored
+    assert (scored["train"], scored["val"]) == (["x"], ["w"])
     assert len(read) == 2
 
 
@@ -469,7 +472,8 @@ def test_folder_index(folder):
     assert flags == [[1, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1]]
     rows = [[0, 0, "background"], [1, 1, "cat"], [2, 2, "dog"], [255, 255, "ignore"]]
     assert classes.values.tolist() == rows
-    assert datasets.read_lists(folder).scored == {"train": ["x"], "val": ["w"]}
+    assert datasets.read_lists(folder).scored == {"train_aug": ["x"], "train": ["x"], "val": ["w"]}
+    assert datasets.read_lists(folder).classes == ("cat", "dog")
 
 
 def test_index_and_classes_survive_the_csv(folder, tmp_path):
@@ -477,7 +481,7 @@ def test_index_and_classes_survive_the_csv(folder, tmp_path):
     write_image(root / "images/NA.jpg")
     write_labels(root, "NA,no;null", "x,1;no", header="image,labels")
     (root / "masks").rename(root / "away")
-    table, classes = prepare({**folder, "val_fraction": 0.0}, shards=100)
+    table, classes = prepare({**folder, "val_fraction": 0.0})
     assert table["labels"].tolist() == ["no;null", "1;no"]
     table.to_csv(tmp_path / "index.csv", index=False)
     classes.to_csv(tmp_path / "classes.csv", index=False)
@@ -600,7 +604,7 @@ def test_folder_without_masks_has_all_but_the_scores(folder, tmp_path, is_there)
     if is_there:
         (tmp_path / "mine/masks").mkdir()
     table, _ = prepare(folder)
-    assert datasets.read_lists(folder).scored == {"train": [], "val": []}
+    assert datasets.read_lists(folder).scored == {"train_aug": [], "train": [], "val": []}
     assert table["mask"].tolist() == [""] * 4
     assert table["train"].sum() == 0
 
@@ -713,5 +717,5 @@ def test_read_mask_refuses_unlisted_value(folder, tmp_path):
 
 def test_progress_counts_every_image(folder):
     seen = []
-    index.prepare(folder, shards=1, progress=lambda done, total: seen.append((done, total)))
+    index.prepare(folder, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]

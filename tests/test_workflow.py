@@ -14,6 +14,9 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [str(Path(sys.executable).parent / "snakemake"), "--snakefile", str(ROOT / "Snakefile")]
 STAGES = ["cam", "walk", "labels", "segmentation"]
+TABLES = ["labels", "segmentation", "val_labels", "boundaries"]
+# Class indices of the scenes by VOC's: cat, cow, dog, horse, person, sheep.
+SCENE_INDEX = {8: 1, 10: 2, 12: 3, 13: 4, 15: 5, 17: 6}
 
 
 def run(folder: Path, *arguments: str, config: Path = ROOT / "tests/tiny.yaml"):
@@ -36,7 +39,8 @@ def snakemake(folder: Path, *arguments: str) -> str:
 def finished(tmp_path_factory) -> Path:
     """A folder in which the whole workflow has run."""
     folder = tmp_path_factory.mktemp("workflow")
-    snakemake(folder, "--", "results/metrics.csv", "results/figures/stages.png")
+    tables = [f"results/tables/{table}.csv" for table in TABLES]
+    snakemake(folder, "--", "results/metrics.csv", "results/figures/stages.png", *tables)
     return folder
 
 
@@ -58,6 +62,79 @@ def test_metrics_have_each_stage_and_class(finished):
         assert rows["class"].iloc[0] == "background"
         assert rows["class"].iloc[-1] == "mean"
         assert rows["iou"].iloc[-1] == pytest.approx(rows["iou"].iloc[:-1].mean(), abs=1e-3)
+
+
+def test_tables_have_the_scores_beside_the_published_ones(finished):
+    tables = {name: pd.read_csv(finished / f"results/tables/{name}.csv") for name in TABLES}
+    assert list(tables["labels"]) == ["stage", "split", "images", "miou", "published"]
+    metrics = pd.read_csv(finished / "results/metrics.csv").query("`class` == 'mean'")
+    miou = metrics.set_index("stage")["iou"]
+    labels = tables["labels"].set_index("stage")
+    assert list(labels.index) == ["superpixels", "cam", "walk", "labels"]
+    assert labels["miou"].drop("superpixels").to_dict() == miou.drop("segmentation").to_dict()
+    assert labels["published"].drop("superpixels").tolist() == [48.0, 58.1, 59.7]
+    val = tables["val_labels"].set_index("stage")
+    assert list(val.index) == STAGES
+    assert set(val["split"]) == {"val"}
+    assert set(val["images"]) == {4}
+    assert val["published"].tolist() == [46.8, 57.0, 58.7, 61.7]
+    assert val.loc["segmentation", "miou"] == miou["segmentation"]
+    models = tables["segmentation"].set_index("class")
+    assert list(models.index) == [
+        "background",
+        "cat",
+        "cow",
+        "dog",
+        "horse",
+        "person",
+        "sheep",
+        "mean",
+    ]
+    assert models.loc["mean", "segmentation"] == miou["segmentation"]
+    assert models.loc["mean", "recovered"] == pytest.approx(
+        100 * miou["segmentation"] / models.loc["mean", "upper_bound"], abs=1e-3
+    )
+    boundaries = tables["boundaries"].iloc[0]
+    assert boundaries["images"] == 4
+    assert 0 < boundaries["ods"] <= boundaries["ois"] < 100
+
+
+def test_true_masks_train_the_upper_bound_and_those_of_cats_affinitynet(finished):
+    results, cats = finished / "results", 0
+    index = pd.read_csv(results / "dataset/index.csv").query("train_aug == 1")
+    for image, path in zip(index["image"], index["mask"], strict=True):
+        mask = np.array(Image.open(finished / path))
+        classes = np.isin(mask, [0, 255]) * mask
+        for value, k in SCENE_INDEX.items():
+            classes[mask == value] = k
+        upper_bound = np.array(Image.open(results / f"upper_bound/labels/{image}.png"))
+        np.testing.assert_array_equal(upper_bound, classes)
+        if (classes == 1).any():
+            cats += 1
+            known = np.array(Image.open(results / f"affinity/labels/{image}.png"))
+            np.testing.assert_array_equal(known[classes <= 1], classes[classes <= 1])
+    assert 0 < cats < len(index)
+
+
+def test_class_maps_of_another_method(copy):
+    """Maps taken from a folder go the same way; no network is trained or asked."""
+    shutil.copytree(copy / "results/cam/maps", copy / "theirs")
+    image = next((copy / "theirs").glob("*.npy")).stem
+    maps = np.load(copy / f"theirs/{image}.npy")
+    np.save(copy / f"theirs/{image}.npy", 4 * maps.astype(np.float64))
+    (copy / "results/cam/network.pt").unlink()
+    arguments = ["--config", "cam={maps: theirs}", "--", f"results/cam/maps/{image}.npy"]
+    printed = snakemake(copy, *arguments)
+    assert "rule import_cam:" in printed
+    assert not (copy / "results/cam/network.pt").exists()
+    imported = np.load(copy / f"results/cam/maps/{image}.npy")
+    assert imported.dtype == np.float16
+    greatest = maps.max((1, 2), keepdims=True)
+    expected = np.divide(maps, greatest, out=np.zeros_like(maps), where=greatest > 0)
+    np.testing.assert_allclose(imported, expected, atol=1e-3)
+    rules = rules_to_run(copy, "cam={maps: theirs}")
+    assert "label_affinity" in rules
+    assert rules.isdisjoint({"train_cam", "infer_cam"})
 
 
 def test_artifacts_are_as_documented(finished):
@@ -101,7 +178,7 @@ def test_a_deleted_label_is_rebuilt_alone(copy):
 
 
 def test_a_deleted_file_comes_back_when_what_needs_it_is_made(copy):
-    image = next((copy / "results/walk/scores").glob("*.npy"))
+    image = next((copy / "results/walk/scores").glob("scene_0*.npy"))
     before = image.read_bytes()
     image.unlink()
     assert "Nothing to be done" in snakemake(copy, "--", "results/metrics.csv")
@@ -139,6 +216,7 @@ def test_an_unknown_image_is_named(copy):
         ("walk={beta: 4}", {"random_walk", "evaluate_walk"}),
         ("cam={alpha: 3.0}", {"evaluate_cam"}),
         ("segmentation={inference: {scales: [1.0]}}", {"predict_segmentation"}),
+        ("segmentation={upper_bound: false}", set()),
         ("device=cpu", set()),
     ],
 )
@@ -160,11 +238,20 @@ def rules_to_run(folder: Path, change: str) -> set[str]:
     return {line.split()[1].rstrip(":") for line in lines}
 
 
+SMALL = "dataset: {format: scenes, scenes: {train: 20, val: 2}}"
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
         ("dataset: {format: voc, root: nowhere}", "dataset.root: 'nowhere' is not a folder"),
         ("dataset: {format: scenes}\nwalk: {betta: 8}", "walk.betta: unknown key"),
+        (f"{SMALL}\ncam: {{maps: nowhere}}", "cam.maps: 'nowhere' is not a folder"),
+        (f"{SMALL}\ncam: {{maps: .}}", "lacks the maps of 20 training images, the first is scene_"),
+        (
+            f"{SMALL}\naffinity: {{true_masks: [cat, bird]}}",
+            "['bird'] are not classes; choose from cat, cow, dog",
+        ),
     ],
 )
 def test_a_wrong_configuration_stops_at_once(tmp_path, config, message):

@@ -19,7 +19,8 @@ from psa_core.datasets.source import DatasetError, fail
 
 __all__ = ["DatasetError", "Lists", "format_of", "label_files", "read_lists", "shards_of"]
 
-PARTS = ("train_aug", "val", "test")  # each image is in one; train lies within train_aug
+SCORED_LISTS = ("train_aug", "train", "val")
+PARTS = ("train_aug", "val", "test")
 FORMATS = {"voc": voc, "folder": folder}
 
 
@@ -27,11 +28,14 @@ class Lists(NamedTuple):
     """Image ids, in list order.
 
     images: of `train_aug`, `train`, `val` and `test`.
-    scored: those of `train` and `val` that have a mask; empty lists where nothing can be scored.
+    scored: those of `train_aug`, `train` and `val` that have a mask. Labels are scored on `train`,
+    models on `val`; the upper bound trains on those of `train_aug`.
+    classes: their names without background, in class order.
     """
 
     images: dict[str, list[str]]
     scored: dict[str, list[str]]
+    classes: tuple[str, ...]
 
 
 def read_lists(dataset: dict) -> Lists:
@@ -46,8 +50,8 @@ def read_lists(dataset: dict) -> Lists:
     if source.problems:
         fail(source.problems)
     lists = source.lists
-    scored = {key: [i for i in lists[key] if i in source.masks] for key in ("train", "val")}
-    return Lists(lists, scored)
+    scored = {key: [i for i in lists[key] if i in source.masks] for key in SCORED_LISTS}
+    return Lists(lists, scored, source.names)
 
 
 def label_files(dataset: dict) -> list[Path]:
@@ -88,5 +92,4 @@ def _list_scenes(dataset: dict) -> Lists:
 
     lists = scenes.image_names(train=dataset["scenes"]["train"], val=dataset["scenes"]["val"])
     lists = {key: images[: dataset.get("limit")] for key, images in lists.items()}
-    scored = {key: lists[key] for key in ("train", "val")}  # each scene has its mask
-    return Lists({**lists, "test": []}, scored)
+    return Lists({**lists, "test": []}, lists, scenes.CLASSES)  # each scene has its mask

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from psa_core.datasets import format_of, shards_of
+from psa_core.datasets import PARTS, format_of, shards_of
 from psa_core.datasets.source import LISTS, DatasetError, Source, fail, union
 
 SMALLEST_SIDE = 32  # one cell of a feature map at output stride 32
@@ -51,14 +51,14 @@ class Classes:
 
 
 def prepare(
-    dataset: dict, *, shards: int, progress: Callable[[int, int], None] | None = None
+    dataset: dict, *, progress: Callable[[int, int], None] | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Check a whole data set and describe it in two tables.
 
     dataset: the config section of that name, format voc or folder (scenes are read as voc).
     progress: called with (images done, images in all) after each image.
     Returns the index, one row an image (image, path, labels, mask, height, width, train_aug,
-    train, val, test, shard), and the classes, one row a mask value (mask_value, index, name).
+    train, val, test), and the classes, one row a mask value (mask_value, index, name).
     Every image is decoded and every mask compared with its image and the classes.
     Raises DatasetError for all problems together, each with file, value and remedy.
     """
@@ -82,7 +82,14 @@ def prepare(
                 progress(done, len(images))
     if problems:
         fail(problems)
-    return _index(source, images, sizes, shards), classes
+    return _index(source, images, sizes), classes
+
+
+def by_shard(index: pd.DataFrame, shards: int) -> dict[str, pd.DataFrame]:
+    """The rows of each shard of images; see `shards_of`."""
+    lists = {part: index.loc[index[part] == 1, "image"].tolist() for part in PARTS}
+    rows = index.set_index("image", drop=False)
+    return {shard: rows.loc[images] for shard, images in shards_of(lists, shards).items()}
 
 
 def read_index(path: str | Path, images: Sequence[str] | None = None) -> pd.DataFrame:
@@ -90,7 +97,7 @@ def read_index(path: str | Path, images: Sequence[str] | None = None) -> pd.Data
 
     images: only the rows of these images, in their order. Raises KeyError where one has no row.
     """
-    texts = ("image", "path", "labels", "mask", "shard")
+    texts = ("image", "path", "labels", "mask")
     table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
     if images is None:
         return table
@@ -188,9 +195,7 @@ def _lookup(classes: pd.DataFrame) -> np.ndarray:
     return lookup
 
 
-def _index(
-    source: Source, images: list[str], sizes: dict[str, tuple[int, int]], shards: int
-) -> pd.DataFrame:
+def _index(source: Source, images: list[str], sizes: dict[str, tuple[int, int]]) -> pd.DataFrame:
     masks = (source.masks.get(image) for image in images)
     table = pd.DataFrame(
         {
@@ -204,6 +209,4 @@ def _index(
     )
     for key in LISTS:
         table[key] = table["image"].isin(source.lists[key]).astype(int)
-    shard_of = {i: shard for shard, its in shards_of(source.lists, shards).items() for i in its}
-    table["shard"] = table["image"].map(shard_of)
     return table

@@ -1,5 +1,13 @@
 """Affinities. Needs class maps; makes results/affinity/labels/, network.pt and edges/."""
 
+if config["affinity"]["true_masks"]:
+    if unknown := sorted(set(config["affinity"]["true_masks"]) - set(CLASSES)):
+        raise ConfigError(
+            f"affinity.true_masks: {unknown} are not classes; choose from {', '.join(CLASSES)}"
+        )
+    if not SCORED["train_aug"]:
+        raise ConfigError("affinity.true_masks: no training image has a mask; add masks or say []")
+
 
 rule label_affinity:
     """Confident areas of one shard of images, by eq. 2 and the dense CRF (section 3.2)."""
@@ -14,7 +22,9 @@ rule label_affinity:
     benchmark:
         "results/benchmarks/label_affinity/{shard}.tsv"
     params:
-        settings=settings(**config["affinity"]["labels"]),
+        settings=settings(
+            **config["affinity"]["labels"], true_masks=config["affinity"]["true_masks"]
+        ),
         images=images_of_job,
         maps="results/cam/maps/{}.npy",
         labels="results/affinity/labels/{}.png",
@@ -41,7 +51,7 @@ rule train_affinity:
     input:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
-        labels=files_of_shards("results/affinity/labels/{}.png", shards("train_aug")),
+        labels=files_of_shards("results/affinity/labels", shards("train_aug")),
         weights=weights_of("affinity"),
     output:
         network="results/affinity/network.pt",

@@ -30,17 +30,19 @@ with open(workflow.source_path("../../config/schema.yaml")) as schema_file:
 # Threads that wait for work should sleep: spinning slows the data loader on the same cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-IMAGES, SCORED = read_lists(config["dataset"])
+IMAGES, SCORED, CLASSES = read_lists(config["dataset"])
 
 for stage in ("cam", "affinity", "segmentation"):
     batch_size = config[stage]["training"]["batch_size"]
-    if config[stage]["train"] and len(IMAGES["train_aug"]) < batch_size:
+    is_trained = config[stage]["train"] and not (stage == "cam" and config["cam"]["maps"])
+    if is_trained and len(IMAGES["train_aug"]) < batch_size:
         raise ConfigError(
             f"{stage}.training.batch_size: {batch_size} is more than the "
             f"{len(IMAGES['train_aug'])} training images; lower it or add images"
         )
 
 SHARDS = shards_of(IMAGES, config["dataset"]["shards"])
+# An image of val may be in test too; its files by name are then those of val, which comes last.
 SHARD_OF = {image: shard for shard, images in SHARDS.items() for image in images}
 
 
@@ -57,6 +59,12 @@ def shards(part):
 def images_of_job(wildcards):
     """Images of a job: those of its shard, or the one that was asked for."""
     return [wildcards.image] if "image" in wildcards.keys() else SHARDS[wildcards.shard]
+
+
+def images_of_job_in(listed):
+    """Like images_of_job, but only the listed ones."""
+    listed = set(listed)
+    return lambda wildcards: [image for image in images_of_job(wildcards) if image in listed]
 
 
 def of_shard(pattern):
@@ -78,27 +86,25 @@ def of_images(pattern):
     def files(wildcards):
         if "image" in wildcards.keys():
             return pattern.format(wildcards.image)
-        return files_of_shards(pattern, [wildcards.shard])
+        return files_of_shards(str(Path(pattern).parent), [wildcards.shard])
 
     return files
 
 
-def files_of_shards(pattern, names):
-    """What a stage made of shards of images: the manifests, and files that are gone.
+def files_of_shards(folder, names):
+    """What a stage made of shards of images: the manifests, and the listed files that are gone.
 
     A file that was deleted after its manifest was written is made again alone.
     """
-    folder = Path(pattern).parent
     present = names_in(folder)
-    manifests = {shard: f"{shard}.txt" for shard in names}
-    gone = [
-        pattern.format(image)
-        for shard, manifest in manifests.items()
-        if manifest in present
-        for image in SHARDS[shard]
-        if Path(pattern.format(image)).name not in present
-    ]
-    return [str(folder / manifest) for manifest in manifests.values()] + gone
+    manifests = {name: f"{folder}/{name}.txt" for name in names}
+    listed = (
+        line.split()[-1]
+        for name, manifest in manifests.items()
+        if f"{name}.txt" in present
+        for line in Path(manifest).read_text().splitlines()
+    )
+    return [*manifests.values(), *(f"{folder}/{file}" for file in listed if file not in present)]
 
 
 def shards_with(images):
@@ -106,10 +112,22 @@ def shards_with(images):
     return sorted({SHARD_OF[image] for image in images})
 
 
+def foreign_maps(folder):
+    """An input function: another method's maps of the job's images, those that are there.
+
+    A missing map of a val image is the job's to report: were it an input, Snakemake would take
+    the image's maps of an earlier run.
+    """
+    present = names_in(folder)
+    return lambda wildcards: [
+        f"{folder}/{image}.npy" for image in images_of_job(wildcards) if f"{image}.npy" in present
+    ]
+
+
 @functools.cache
 def names_in(folder):
     """Names of the files in a folder, none where it does not exist."""
-    return {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+    return set(os.listdir(folder)) if os.path.isdir(folder) else set()
 
 
 def manifest_of_image(folder):
@@ -120,7 +138,7 @@ def manifest_of_image(folder):
     """
 
     def file(wildcards):
-        path = f"{folder}/{SHARD_OF.get(wildcards.image)}.txt"
+        path = f"{folder.format(**wildcards)}/{SHARD_OF.get(wildcards.image)}.txt"
         return ancient(path) if Path(path).exists() else []
 
     return file

@@ -9,10 +9,10 @@ rule figure_stages:
     input:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
-        maps=files_of_shards("results/cam/maps/{}.npy", shards_with(SHOWN)),
-        areas=files_of_shards("results/affinity/labels/{}.png", shards_with(SHOWN)),
-        walk=files_of_shards("results/walk/labels/{}.png", shards_with(SHOWN)),
-        labels=files_of_shards("results/labels/{}.png", shards_with(SHOWN)),
+        maps=files_of_shards("results/cam/maps", shards_with(SHOWN)),
+        areas=files_of_shards("results/affinity/labels", shards_with(SHOWN)),
+        walk=files_of_shards("results/walk/labels", shards_with(SHOWN)),
+        labels=files_of_shards("results/labels", shards_with(SHOWN)),
     output:
         "results/figures/stages.png",
     log:
@@ -36,9 +36,7 @@ rule figure_predictions:
     input:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
-        predictions=files_of_shards(
-            "results/segmentation/predictions/{}.png", shards_with(SHOWN_VAL)
-        ),
+        predictions=files_of_shards("results/segmentation/predictions", shards_with(SHOWN_VAL)),
     output:
         "results/figures/predictions.png",
     log:

@@ -1,55 +1,65 @@
 """Scores. Needs each stage's label maps and the true masks; makes results/metrics.csv."""
 
-
-rule evaluate_cam:
-    """Score the class activation maps, with the background of eq. 2."""
-    input:
-        index="results/dataset/index.csv",
-        classes="results/dataset/classes.csv",
-        maps=files_of_shards("results/cam/maps/{}.npy", shards("train_aug")),
-    output:
-        "results/metrics/cam.csv",
-    log:
-        "results/logs/evaluate_cam.log",
-    benchmark:
-        "results/benchmarks/evaluate_cam.tsv"
-    params:
-        settings=settings(alpha=config["cam"]["alpha"]),
-        images=SCORED["train"],
-        maps="results/cam/maps/{}.npy",
-    script:
-        "../scripts/evaluate_cam.py"
-
-
-SPLITS = {"cam": "train", "walk": "train", "labels": "train", "segmentation": "val"}
 PARTS = {"train": "train_aug", "val": "val"}
+# Score files under results/metrics/: stage, split, label maps. The class maps are scored apart.
+SPLITS = {"cam": "train", "walk": "train", "labels": "train", "segmentation": "val"}
 LABEL_MAPS = {
-    "walk": "results/walk/labels/{}.png",
-    "labels": "results/labels/{}.png",
-    "segmentation": "results/segmentation/predictions/{}.png",
+    "walk": ("walk", "train", "results/walk/labels"),
+    "labels": ("labels", "train", "results/labels"),
+    "segmentation": ("segmentation", "val", "results/segmentation/predictions"),
+    # Made for the tables alone:
+    "superpixels": ("superpixels", "train", "results/superpixels"),
+    "val_walk": ("walk", "val", "results/walk/labels"),
+    "val_labels": ("labels", "val", "results/labels"),
+    "upper_bound": ("upper_bound", "val", "results/upper_bound/predictions"),
 }
 
-for stage, pattern in LABEL_MAPS.items():
+for scored, split in {"cam": "train", "val_cam": "val"}.items():
+
+    rule:
+        """Score the class activation maps of a split, with the background of eq. 2."""
+        name:
+            f"evaluate_{scored}"
+        input:
+            index="results/dataset/index.csv",
+            classes="results/dataset/classes.csv",
+            maps=files_of_shards("results/cam/maps", shards(PARTS[split])),
+        output:
+            f"results/metrics/{scored}.csv",
+        log:
+            f"results/logs/evaluate_{scored}.log",
+        benchmark:
+            f"results/benchmarks/evaluate_{scored}.tsv"
+        params:
+            settings=settings(alpha=config["cam"]["alpha"]),
+            split=split,
+            images=SCORED[split],
+            maps="results/cam/maps/{}.npy",
+        script:
+            "../scripts/evaluate_cam.py"
+
+
+for scored, (stage, split, folder) in LABEL_MAPS.items():
 
     rule:
         """Score the label maps of one stage."""
         name:
-            f"evaluate_{stage}"
+            f"evaluate_{scored}"
         input:
             index="results/dataset/index.csv",
             classes="results/dataset/classes.csv",
-            labels=files_of_shards(pattern, shards(PARTS[SPLITS[stage]])),
+            labels=files_of_shards(folder, shards(PARTS[split])),
         output:
-            f"results/metrics/{stage}.csv",
+            f"results/metrics/{scored}.csv",
         log:
-            f"results/logs/evaluate_{stage}.log",
+            f"results/logs/evaluate_{scored}.log",
         benchmark:
-            f"results/benchmarks/evaluate_{stage}.tsv"
+            f"results/benchmarks/evaluate_{scored}.tsv"
         params:
             stage=stage,
-            split=SPLITS[stage],
-            images=SCORED[SPLITS[stage]],
-            labels=pattern,
+            split=split,
+            images=SCORED[split],
+            labels=f"{folder}/{{}}.png",
         script:
             "../scripts/evaluate_labels.py"
 
@@ -58,8 +68,8 @@ rule metrics:
     """All scores in one table; what has no masks is not in it, but all stages have run."""
     input:
         scores=[f"results/metrics/{s}.csv" for s, split in SPLITS.items() if SCORED[split]],
-        labels=files_of_shards("results/labels/{}.png", shards("train_aug")),
-        predictions=files_of_shards("results/segmentation/predictions/{}.png", shards("val")),
+        labels=files_of_shards("results/labels", shards("train_aug")),
+        predictions=files_of_shards("results/segmentation/predictions", shards("val")),
         network="results/segmentation/network.pt",
     output:
         "results/metrics.csv",

@@ -1,20 +1,71 @@
-"""Segmentation model. Needs pseudo labels; makes results/segmentation/network.pt, predictions/."""
+"""Segmentation models. Needs label maps; makes results/segmentation/network.pt and predictions/.
+
+The upper bound, results/upper_bound/, is the same network trained on true masks.
+"""
+
+# The images and label maps that each model is trained on.
+TRAINED_ON = {"segmentation": (IMAGES["train_aug"], "results/labels")}
+
+if config["segmentation"]["upper_bound"]:
+    TRAINED_ON["upper_bound"] = (SCORED["train_aug"], "results/upper_bound/labels")
+    batch_size = config["segmentation"]["training"]["batch_size"]
+    if len(SCORED["train_aug"]) < batch_size:
+        raise ConfigError(
+            f"segmentation.upper_bound: {len(SCORED['train_aug'])} training images have a mask, "
+            f"fewer than segmentation.training.batch_size, {batch_size}; add masks, lower it or "
+            "say false"
+        )
+
+
+wildcard_constraints:
+    model="|".join(TRAINED_ON),
+
+
+rule label_upper_bound:
+    """True masks of one shard as class indices."""
+    input:
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+    output:
+        manifest="results/upper_bound/labels/{shard}.txt",
+    log:
+        "results/logs/label_upper_bound/{shard}.log",
+    benchmark:
+        "results/benchmarks/label_upper_bound/{shard}.tsv"
+    params:
+        images=images_of_job_in(SCORED["train_aug"]),
+        labels="results/upper_bound/labels/{}.png",
+    script:
+        "../scripts/label_upper_bound.py"
+
+
+use rule label_upper_bound as label_upper_bound_of_image with:
+    input:
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+        manifest=manifest_of_image("results/upper_bound/labels"),
+    output:
+        "results/upper_bound/labels/{image}.png",
+    log:
+        "results/logs/label_upper_bound/{image}.log",
+    benchmark:
+        "results/benchmarks/label_upper_bound/{image}.tsv"
 
 
 rule train_segmentation:
-    """Train the segmentation model on the pseudo labels (paper, section 3.4)."""
+    """Train a segmentation model on label maps (paper, section 3.4)."""
     input:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
-        labels=files_of_shards("results/labels/{}.png", shards("train_aug")),
+        labels=lambda w: files_of_shards(TRAINED_ON[w.model][1], shards("train_aug")),
         weights=weights_of("segmentation"),
     output:
-        network="results/segmentation/network.pt",
-        losses="results/segmentation/losses.csv",
+        network="results/{model}/network.pt",
+        losses="results/{model}/losses.csv",
     log:
-        "results/logs/train_segmentation.log",
+        "results/logs/train_{model}.log",
     benchmark:
-        "results/benchmarks/train_segmentation.tsv"
+        "results/benchmarks/train_{model}.tsv"
     threads: 8
     params:
         settings=settings(
@@ -22,8 +73,9 @@ rule train_segmentation:
             training=config["segmentation"]["training"],
             seed=config["seed"],
         ),
-        labels="results/labels/{}.png",
-        checkpoints="results/.checkpoints/segmentation",
+        images=lambda w: TRAINED_ON[w.model][0],
+        labels=lambda w: f"{TRAINED_ON[w.model][1]}/{{}}.png",
+        checkpoints="results/.checkpoints/{model}",
     script:
         "../scripts/train_segmentation.py"
 
@@ -31,31 +83,31 @@ rule train_segmentation:
 rule predict_segmentation:
     """Predictions for one shard of the validation images, at several scales and mirrored."""
     input:
-        network="results/segmentation/network.pt",
+        network="results/{model}/network.pt",
         index=of_shard("results/dataset/shards/{}.csv"),
     output:
-        manifest="results/segmentation/predictions/{shard}.txt",
+        manifest="results/{model}/predictions/{shard}.txt",
     log:
-        "results/logs/predict_segmentation/{shard}.log",
+        "results/logs/predict_{model}/{shard}.log",
     benchmark:
-        "results/benchmarks/predict_segmentation/{shard}.tsv"
+        "results/benchmarks/predict_{model}/{shard}.tsv"
     threads: 8
     params:
         settings=settings(**config["segmentation"]["inference"]),
         images=images_of_job,
-        predictions="results/segmentation/predictions/{}.png",
+        predictions=lambda w: f"results/{w.model}/predictions/{{}}.png",
     script:
         "../scripts/predict_segmentation.py"
 
 
 use rule predict_segmentation as predict_segmentation_of_image with:
     input:
-        network="results/segmentation/network.pt",
+        network="results/{model}/network.pt",
         index=of_shard("results/dataset/shards/{}.csv"),
-        manifest=manifest_of_image("results/segmentation/predictions"),
+        manifest=manifest_of_image("results/{model}/predictions"),
     output:
-        "results/segmentation/predictions/{image}.png",
+        "results/{model}/predictions/{image}.png",
     log:
-        "results/logs/predict_segmentation/{image}.log",
+        "results/logs/predict_{model}/{image}.log",
     benchmark:
-        "results/benchmarks/predict_segmentation/{image}.tsv"
+        "results/benchmarks/predict_{model}/{image}.tsv"

@@ -43,7 +43,7 @@ if IMAGES["test"]:
     rule submission:
         """The archive that VOC's server takes."""
         input:
-            files_of_shards(f"{FOLDER}/{{}}.png", shards("test")),
+            files_of_shards(FOLDER, shards("test")),
         output:
             "results/submission.tar.gz",
         log:

@@ -6,16 +6,16 @@ for stage in ("cam", "affinity", "segmentation"):
         rule:
             """The network of one stage, from a file of weights alone."""
             name:
-                f"import_{stage}"
+                f"import_{stage}_network"
             input:
                 classes="results/dataset/classes.csv",
                 weights=weights_of(stage),
             output:
                 network=f"results/{stage}/network.pt",
             log:
-                f"results/logs/import_{stage}.log",
+                f"results/logs/import_{stage}_network.log",
             benchmark:
-                f"results/benchmarks/import_{stage}.tsv"
+                f"results/benchmarks/import_{stage}_network.tsv"
             params:
                 stage=stage,
                 settings=settings(**config[stage]["network"]),
@@ -23,16 +23,16 @@ for stage in ("cam", "affinity", "segmentation"):
                 "../scripts/import_weights.py"
 
 
-if not config["cam"]["train"]:
+if not config["cam"]["train"] and not config["cam"]["maps"]:
 
-    ruleorder: import_cam > train_cam
+    ruleorder: import_cam_network > train_cam
 
 
 if not config["affinity"]["train"]:
 
-    ruleorder: import_affinity > train_affinity
+    ruleorder: import_affinity_network > train_affinity
 
 
 if not config["segmentation"]["train"]:
 
-    ruleorder: import_segmentation > train_segmentation
+    ruleorder: import_segmentation_network > train_segmentation

@@ -9,8 +9,9 @@ from psa_core.datasets.index import read_classes, read_index
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-alpha, pattern = snakemake.params.settings["alpha"], snakemake.params.maps
-with logs.stage(snakemake.log[0], alpha=alpha):
+alpha, split = snakemake.params.settings["alpha"], snakemake.params.split
+pattern = snakemake.params.maps
+with logs.stage(snakemake.log[0], alpha=alpha, split=split):
     classes = read_classes(snakemake.input.classes)
     images = read_index(snakemake.input.index, snakemake.params.images)
 
@@ -22,5 +23,5 @@ with logs.stage(snakemake.log[0], alpha=alpha):
         ((classes.read_mask(row.mask), predict(row)) for row in images.itertuples()),
         len(classes.names),
     )
-    table = metrics.scores(confusion, classes.names, stage="cam", split="train", images=len(images))
+    table = metrics.scores(confusion, classes.names, stage="cam", split=split, images=len(images))
     write_table(snakemake.output[0], table)

@@ -3,16 +3,17 @@
 from typing import TYPE_CHECKING
 
 from psa_core import logs
-from psa_core.affinity_labels import affinity_labels
+from psa_core.affinity_labels import affinity_labels, with_true_mask
 from psa_core.artifacts import read_array, write_label_map, write_manifest
 from psa_core.datasets.index import read_classes, read_image, read_index
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-settings, pattern = snakemake.params.settings, snakemake.params.labels
+settings, pattern = dict(snakemake.params.settings), snakemake.params.labels
 with logs.stage(snakemake.log[0], settings=settings):
     classes = read_classes(snakemake.input.classes)
+    listed = classes.indices(";".join(settings.pop("true_masks")))
     images = read_index(snakemake.input.index, snakemake.params.images)
     for row in logs.progress(images.itertuples(), total=len(images), label="images"):
         labels = affinity_labels(
@@ -21,5 +22,7 @@ with logs.stage(snakemake.log[0], settings=settings):
             classes.indices(row.labels),
             **settings,
         )
+        if listed and row.mask:
+            labels = with_true_mask(labels, classes.read_mask(row.mask), listed)
         write_label_map(pattern.format(row.image), labels)
     write_manifest(snakemake.output.get("manifest"), map(pattern.format, images.image))

@@ -5,16 +5,17 @@ from typing import TYPE_CHECKING
 
 from psa_core import logs
 from psa_core.artifacts import write_table
-from psa_core.datasets.index import prepare
+from psa_core.datasets.index import by_shard, prepare
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 dataset = snakemake.params.settings["dataset"]
 with logs.stage(snakemake.log[0], dataset=dataset) as log:
-    index, classes = prepare(dataset, shards=dataset["shards"], progress=logs.counter("images"))
+    index, classes = prepare(dataset, progress=logs.counter("images"))
     write_table(snakemake.output.classes, classes)
+    shards = by_shard(index, dataset["shards"])
     for path in snakemake.output.shards:
-        write_table(path, index[index["shard"] == Path(path).stem])
+        write_table(path, shards[Path(path).stem])
     write_table(snakemake.output.index, index)
     log.info("%d images", len(index))

@@ -1,4 +1,4 @@
-"""The segmentation model, trained on the pseudo labels."""
+"""A segmentation model, trained on label maps: pseudo labels, or true masks for the upper bound."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings):
     classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index).query("train_aug == 1")
+    images = read_index(snakemake.input.index, snakemake.params.images)
     training.train(
         "segmentation",
         segmentation.losses,

@@ -1,0 +1,52 @@
+"""Semantic boundaries. Needs edges; makes results/boundaries/{image}.png and their score."""
+
+
+rule draw_boundaries:
+    """Boundary strength of one shard of images, from the affinities of nearest neighbours."""
+    input:
+        index=of_shard("results/dataset/shards/{}.csv"),
+        edges=of_shard("results/affinity/edges/{}.h5"),
+    output:
+        manifest="results/boundaries/{shard}.txt",
+    log:
+        "results/logs/draw_boundaries/{shard}.log",
+    benchmark:
+        "results/benchmarks/draw_boundaries/{shard}.tsv"
+    params:
+        settings=settings(gamma=config["affinity"]["pairs"]["gamma"]),
+        images=images_of_job,
+        boundaries="results/boundaries/{}.png",
+    script:
+        "../scripts/draw_boundaries.py"
+
+
+use rule draw_boundaries as draw_boundaries_of_image with:
+    input:
+        index=of_shard("results/dataset/shards/{}.csv"),
+        edges=of_shard("results/affinity/edges/{}.h5"),
+        manifest=manifest_of_image("results/boundaries"),
+    output:
+        "results/boundaries/{image}.png",
+    log:
+        "results/logs/draw_boundaries/{image}.log",
+    benchmark:
+        "results/benchmarks/draw_boundaries/{image}.tsv"
+
+
+rule evaluate_boundaries:
+    """Score the boundaries of the validation images: F-measures ODS and OIS."""
+    input:
+        index="results/dataset/index.csv",
+        classes="results/dataset/classes.csv",
+        boundaries=files_of_shards("results/boundaries", shards("val")),
+    output:
+        "results/tables/boundaries.csv",
+    log:
+        "results/logs/evaluate_boundaries.log",
+    benchmark:
+        "results/benchmarks/evaluate_boundaries.tsv"
+    params:
+        images=SCORED["val"],
+        boundaries="results/boundaries/{}.png",
+    script:
+        "../scripts/evaluate_boundaries.py"

@@ -1,0 +1,36 @@
+"""Superpixel baseline. Needs class maps; makes results/superpixels/{image}.png."""
+
+
+rule pool_superpixels:
+    """Class maps of one shard pooled over superpixels."""
+    input:
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+        maps=of_images("results/cam/maps/{}.npy"),
+    output:
+        manifest="results/superpixels/{shard}.txt",
+    log:
+        "results/logs/pool_superpixels/{shard}.log",
+    benchmark:
+        "results/benchmarks/pool_superpixels/{shard}.tsv"
+    params:
+        settings=settings(**config["superpixels"]),
+        images=images_of_job_in(SCORED["train"]),
+        maps="results/cam/maps/{}.npy",
+        labels="results/superpixels/{}.png",
+    script:
+        "../scripts/pool_superpixels.py"
+
+
+use rule pool_superpixels as pool_superpixels_of_image with:
+    input:
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+        maps=of_images("results/cam/maps/{}.npy"),
+        manifest=manifest_of_image("results/superpixels"),
+    output:
+        "results/superpixels/{image}.png",
+    log:
+        "results/logs/pool_superpixels/{image}.log",
+    benchmark:
+        "results/benchmarks/pool_superpixels/{image}.tsv"

@@ -1,0 +1,20 @@
+"""Boundary strength of one shard of images, from the affinities of nearest neighbours."""
+
+from typing import TYPE_CHECKING
+
+from psa_core import logs
+from psa_core.artifacts import read_edges, write_grey, write_manifest
+from psa_core.boundaries import boundary_strength
+from psa_core.datasets.index import read_index
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+settings, pattern = snakemake.params.settings, snakemake.params.boundaries
+with logs.stage(snakemake.log[0], settings=settings):
+    images = read_index(snakemake.input.index, snakemake.params.images)
+    for row in logs.progress(images.itertuples(), total=len(images), label="images"):
+        edges = read_edges(snakemake.input.edges, row.image)
+        strength = boundary_strength(edges, (row.height, row.width), **settings)
+        write_grey(pattern.format(row.image), strength)
+    write_manifest(snakemake.output.get("manifest"), map(pattern.format, images.image))

@@ -1,0 +1,18 @@
+"""The mIoU of several stages beside the published figures."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from psa_core import logs, tables
+from psa_core.artifacts import write_table
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+settings = snakemake.params.settings
+with logs.stage(snakemake.log[0], settings=settings) as log:
+    scores = pd.concat([pd.read_csv(path) for path in snakemake.input.scores])
+    table = tables.stages(scores, **settings)
+    write_table(snakemake.output[0], table)
+    log.info("\n%s", table.to_string(index=False, float_format="%.1f"))
