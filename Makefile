@@ -9,7 +9,7 @@ COCO ?= data/coco
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install metrics voc12 coco models test format clean
+.PHONY: help install metrics voc12 coco models test testslow format clean
 
 help:  ## show these lines
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +45,10 @@ test: install  ## lint, format check and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow"
+
+testslow: install  ## the tests that take minutes each
+	$(BIN)/pytest -m slow
 
 models: install  ## print a table of the networks: parameters, FLOPs, maps
 	$(BIN)/python -m psa_core.networks.summary

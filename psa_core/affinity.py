@@ -28,8 +28,7 @@ class _PairDistances(torch.autograd.Function):
     """L1 distances of cells [B, H, W, D], an image at a time and with nothing kept for each pair.
 
     Autograd would keep a difference [B, H, W, D] for each of the 34 offsets; made anew in the
-    backward pass, those of one image stay in the cache. Measured on 2 cores with 16 maps of
-    32 x 32 x 320: forward and backward 0.7 s in place of 1.35 s, beside other load.
+    backward pass, those of one image stay in the cache.
     """
 
     @staticmethod
@@ -38,9 +37,8 @@ class _PairDistances(torch.autograd.Function):
         ctx.gamma = gamma
         ends = [pair_slices(offset, *cells.shape[1:3]) for offset in neighbour_offsets(gamma)]
         return tuple(
-            torch.stack(
-                [torch.linalg.vector_norm(c[first] - c[second], ord=1, dim=-1) for c in cells]
-            )
+            # Four times as fast as linalg.vector_norm(ord=1), whose reduction is not vectorised.
+            torch.stack([(c[first] - c[second]).abs_().sum(-1) for c in cells])
             for first, second in ends
         )
 
@@ -51,9 +49,9 @@ class _PairDistances(torch.autograd.Function):
         for offset, gradient in zip(neighbour_offsets(ctx.gamma), gradients, strict=True):
             first, second = pair_slices(offset, *cells.shape[1:3])
             for c, t, g in zip(cells, total, gradient, strict=True):
-                change = torch.sign(c[first] - c[second]).mul_(g[..., None])
-                t[first] += change
-                t[second] -= change
+                sign = (c[first] - c[second]).sign_()
+                t[first].addcmul_(sign, g[..., None])
+                t[second].addcmul_(sign, g[..., None], value=-1)
         return total, None
 
 

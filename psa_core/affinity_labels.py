@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 from psa_core.artifacts import IGNORE
 from psa_core.dcrf import DenseCRF
@@ -16,6 +17,7 @@ def affinity_labels(
     *,
     alpha_low: float,
     alpha_high: float,
+    scale: float = 1.0,
     dcrf: dict,
 ) -> np.ndarray:
     """Confident areas of one image, between which affinities are learned (paper, section 3.2).
@@ -23,15 +25,30 @@ def affinity_labels(
     image: uint8 [H, W, 3]. maps: class activation maps float [K, h, w] in [0, 1].
     classes: K class indices. alpha_low amplifies the background (eq. 2): what is an object all
     the same is a confident object; alpha_high weakens it: what is background still is confident
-    background. dcrf: see `DenseCRF`.
+    background. scale: the CRF sees the image at this factor of its size; AffinityNet reads the
+    labels a cell of 8 x 8 pixels at a time. dcrf: see `DenseCRF`, in pixels of the full image.
     Returns uint8 [H, W]: 0 background, c object, 255 neutral.
     """
+    full, image, dcrf = image.shape[:2], *scaled(image, dcrf, scale)
     maps = resize(maps, image.shape[:2])
     crf = DenseCRF(image, len(classes) + 1, **dcrf)
     low, high = (
         crf.refine(with_background(maps, alpha)).argmax(0) for alpha in (alpha_low, alpha_high)
     )
-    return confident_areas(low, high, classes)
+    areas = confident_areas(low, high, classes)
+    return np.asarray(Image.fromarray(areas).resize(full[::-1], Image.Resampling.NEAREST))
+
+
+def scaled(image: np.ndarray, dcrf: dict, scale: float) -> tuple[np.ndarray, dict]:
+    """An image uint8 [H, W, 3] resized by `scale`, and a CRF whose kernels are as wide on it."""
+    if scale == 1:
+        return image, dcrf
+    size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
+    kernels = {
+        name: {**dcrf[name], "sxy": dcrf[name]["sxy"] * scale} for name in ("gaussian", "bilateral")
+    }
+    small = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+    return np.array(small), {**dcrf, **kernels}
 
 
 def with_true_mask(labels: np.ndarray, mask: np.ndarray, listed: list[int]) -> np.ndarray:

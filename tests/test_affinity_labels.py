@@ -2,7 +2,12 @@
 
 import numpy as np
 
-from psa_core.affinity_labels import affinity_labels, confident_areas, with_true_mask
+from psa_core.affinity_labels import (
+    affinity_labels,
+    confident_areas,
+    scaled,
+    with_true_mask,
+)
 
 # With weightless pairwise terms the CRF leaves the arg max to the scores.
 NO_CRF = {
@@ -96,3 +101,24 @@ def test_image_without_a_listed_class_keeps_its_labels():
     labels = np.array([[0, 3, 255, 2]], np.uint8)
     mask = np.array([[3, 3, 0, 255]], np.uint8)
     np.testing.assert_array_equal(with_true_mask(labels, mask, [2]), labels)
+
+
+def test_a_smaller_crf_sees_the_same_scene(rng):
+    """Two flat halves, their border blurred by a pixel; kernels keep their width in the image."""
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[:, 24:] = 200
+    maps = np.zeros((1, 6, 8), np.float32)
+    maps[:, :, 3:] = 1
+    dcrf = {
+        "iterations": 5,
+        "gaussian": {"sxy": 3, "compat": 3},
+        "bilateral": {"sxy": 20, "srgb": 13, "compat": 10},
+    }
+    labels = affinity_labels(image, maps, [4], alpha_low=2.0, alpha_high=8.0, scale=0.5, dcrf=dcrf)
+    assert labels.shape == (48, 64)
+    assert set(labels[:, :22].flat) == {0}
+    assert set(labels[:, 26:].flat) == {4}
+    small, kernels = scaled(image, dcrf, 0.5)
+    assert small.shape == (24, 32, 3)
+    assert (kernels["gaussian"]["sxy"], kernels["bilateral"]["sxy"]) == (1.5, 10)
+    assert (kernels["bilateral"]["srgb"], kernels["iterations"]) == (13, 5)

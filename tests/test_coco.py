@@ -133,7 +133,7 @@ def splits(kind="instances"):
 def check_folder(root):
     """The folder is read with COCO's classes, in the order of their ids."""
     dataset = {"format": "folder", "root": str(root), "classes": None}
-    images, scored = datasets.read_lists(dataset)
+    images, scored, _ = datasets.read_lists(dataset)
     train = [f"train2017__{i:012}" for i in (1, 2)]
     assert images == {
         "train_aug": train,
@@ -141,8 +141,8 @@ def check_folder(root):
         "val": ["val2017__000000000004"],
         "test": [],
     }
-    assert scored == {"train": train, "val": images["val"]}
-    table, classes = index.prepare(dataset, shards=1)
+    assert scored == {"train_aug": train, "train": train, "val": images["val"]}
+    table, classes = index.prepare(dataset)
     assert classes["name"].tolist() == ["background", "traffic light", "apple", "ignore"]
     assert table["labels"].tolist() == ["traffic light;apple", "apple", "traffic light"]
     first, second, third = (read_label_map(path) for path in table["mask"])

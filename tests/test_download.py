@@ -312,13 +312,13 @@ def test_voc_2012_with_sbd(serve, tmp_path, archives):
     assert sorted(server.ranges, key=str) == [None, None, "bytes=500-"]
     root = tmp_path / "VOC2012"
     dataset = {"format": "voc", "root": str(root), "classes": ["cat"], "others": "background"}
-    images, scored = datasets.read_lists(dataset)
+    images, scored, _ = datasets.read_lists(dataset)
     assert images == {"train_aug": ["s1", "s2", "t"], "train": ["t"], "val": ["v"], "test": []}
-    assert scored == {"train": ["t"], "val": ["v"]}
+    assert scored == {"train_aug": ["s1", "s2", "t"], "train": ["t"], "val": ["v"]}
     masks = {path.stem: path for path in (root / "SegmentationClassAug").iterdir()}
     assert sorted(masks) == ["s1", "s2"]  # VOC's own masks are kept: train t, val v
     assert np.unique(read_label_map(masks["s1"])).tolist() == [11]
-    table, _ = index.prepare(dataset, shards=1)
+    table, _ = index.prepare(dataset)
     assert [path.split("/")[-2:] for path in table["mask"]] == [
         ["SegmentationClassAug", "s1.png"],
         ["SegmentationClassAug", "s2.png"],

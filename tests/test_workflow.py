@@ -28,9 +28,9 @@ def run(folder: Path, *arguments: str, config: Path = ROOT / "tests/tiny.yaml"):
     )
 
 
-def snakemake(folder: Path, *arguments: str) -> str:
+def snakemake(folder: Path, *arguments: str, config: Path = ROOT / "tests/tiny.yaml") -> str:
     """What a run prints. Fails the test where it fails."""
-    done = run(folder, *arguments)
+    done = run(folder, *arguments, config=config)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout + done.stderr
 

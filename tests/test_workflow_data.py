@@ -19,6 +19,7 @@ from psa_core.datasets.index import read_image
 from psa_core.datasets.scenes.generate import generate
 
 TINY = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+TINY["affinity"]["true_masks"], TINY["segmentation"]["upper_bound"] = [], False  # no masks here
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 
 

@@ -12,6 +12,7 @@ from psa_core.networks import vgg16, weights
 from psa_core.networks.affinity import AffinityNetwork
 from psa_core.networks.backbone import Backbone
 from psa_core.networks.cam import CamNetwork
+from psa_core.networks.folding import fold_batch_norms
 from psa_core.networks.resnet38 import ResNet38
 from psa_core.networks.segmentation import AtrousNetwork, LargeFov, LibraryNetwork
 
@@ -106,12 +107,13 @@ def write(path: str | Path, network: nn.Module, stage: str, settings: dict, clas
 
 
 def read(path: str | Path, device: torch.device, **changes: object) -> nn.Module:
-    """The network that `write` kept, in evaluation mode on a device. Runs no code of the file.
+    """The network that `write` kept, for predictions alone. Runs no code of the file.
 
+    It is in evaluation mode, on the device, and its batch norms are taken into its convolutions.
     changes: settings other than those it was trained with, for example `output_stride`.
     """
     saved = torch.load(path, map_location="cpu", weights_only=True)
     settings = {**saved["settings"], **changes}
     network = build(saved["stage"], settings, saved["classes"], pretrained=False)
     network.load_state_dict(saved["state"])
-    return network.eval().to(device, memory_format=torch.channels_last)
+    return fold_batch_norms(network.eval()).to(device, memory_format=torch.channels_last)
