@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -65,7 +67,7 @@ def reduce_labels(labels: torch.Tensor, stride: int, *, reduction: str) -> torch
 
 
 def affinity_losses(
-    distances: list[torch.Tensor], labels: torch.Tensor, gamma: float, *, border: bool = True
+    distances: Sequence[torch.Tensor], labels: torch.Tensor, gamma: float, *, border: bool = True
 ) -> dict[str, torch.Tensor]:
     """The three cross entropies of AffinityNet (paper, eq. 5 to 10).
 

@@ -174,6 +174,11 @@ def _conflicts(config: dict) -> Iterator[str]:
         if low > high:
             key = f"{stage}.training.longest_side"
             yield f"{key}: [{low}, {high}] is no range; put the smaller first"
+    if config["segmentation"]["upper_bound"] and not config["segmentation"]["train"]:
+        yield (
+            "segmentation.upper_bound: true, but segmentation.train is false; the network trained "
+            "on true masks would start from the one it is compared with; set one of them otherwise"
+        )
     dataset = config["dataset"]
     if dataset["format"] == "scenes" and dataset["root"]:
         yield (

@@ -13,7 +13,10 @@ def with_background(maps: np.ndarray, alpha: float) -> np.ndarray:
     """Put the background map (1 - max_c M_c)^alpha first (paper, eq. 2).
 
     maps: class activation maps float [K, h, w] in [0, 1]. Returns float [K + 1, h, w].
+    Raises ValueError where an image has no labels, and so no maps.
     """
+    if not len(maps):
+        raise ValueError("an image without image-level labels has no class maps: label it first")
     background = (1 - maps.max(0, keepdims=True)).clip(0, 1) ** alpha
     return np.concatenate([background, maps])
 

@@ -29,7 +29,10 @@ def stages(scores: pd.DataFrame, published: str | None) -> pd.DataFrame:
     scores: rows of `metrics.scores` of several stages. published: a key of PUBLISHED or None.
     Returns columns stage, split, images, miou and, where a publication is named, published (NaN
     where it has no such figure); all figures in per cent.
+    Raises ValueError where a stage was scored on no image.
     """
+    if not scores["images"].all():
+        raise ValueError("no image has a mask to be scored on: add masks of train or val images")
     table = scores.loc[scores["class"] == "mean", ["stage", "split", "images", "iou"]]
     table = table.rename(columns={"iou": "miou"}).reset_index(drop=True)
     if published:

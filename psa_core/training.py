@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import lightning
@@ -111,6 +112,7 @@ def train(
     paths: Sequence[str | Path],
     targets: Sequence[torch.Tensor | str | Path],
     *,
+    loss_settings: dict | None = None,
     classes: int,
     network: dict,
     training: dict,
@@ -124,7 +126,8 @@ def train(
 ) -> None:
     """Build the network of a stage, train it on images and targets, write it.
 
-    stage: "cam", "affinity" or "segmentation". losses: the named terms of a batch.
+    stage: "cam", "affinity" or "segmentation". losses: the named terms of a batch; called with
+    `loss_settings`.
     paths, targets: see `TrainingImages`. classes: number of object classes C.
     network, training: the sections of the stage's configuration.
     checkpoints: a folder of this training's own; removed once the network is written.
@@ -134,7 +137,7 @@ def train(
     chosen = open_device(device, threads)
     files = [path for path in [Path(network.get("weights", ""))] if path.is_file()]
     stamp = [stage, classes, network, training, seed, list(map(str, paths))]
-    stamp += [_digests(targets), _digests(files)]
+    stamp += [_digests(targets), _digests(files), loss_settings]
     training = dict(training)
     transform = training_transform(
         **{key: training.pop(key) for key in ("crop_size", "longest_side", "color_jitter")}
@@ -144,7 +147,7 @@ def train(
     images = TrainingImages(paths, targets, transform, seed=seed)
     table = fit(
         built,
-        losses,
+        partial(losses, **(loss_settings or {})),
         images,
         **training,
         seed=seed,

@@ -109,6 +109,10 @@ def test_the_input_is_not_changed():
             r"walk.tolerance: 'small' is not of type 'number' \(Bound",
         ),
         ({"affinity": {"labels": {"alpha_low": 19}}}, r"alpha_low 19 is above alpha_high 16.0"),
+        (
+            {"segmentation": {"train": False, "upper_bound": True, "network": {"weights": "x.pt"}}},
+            r"segmentation.upper_bound: true, but segmentation.train is false",
+        ),
         ({"cam": {"training": {"longest_side": [300, 200]}}}, r"\[300, 200\] is no range"),
         ({"cam": {"training": {"crop_size": 100}}}, r"cam.training.crop_size: 100"),
         ({"dataset": {"format": "voc"}}, r"dataset.root: missing, format voc"),

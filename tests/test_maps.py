@@ -104,3 +104,8 @@ def test_foreign_files_of_another_format_are_refused(tmp_path):
         np.savez(file, np.ones((1, 2, 2)))
     with pytest.raises(ValueError, match=r"a.npy: several arrays in place of floats"):
         maps.read_foreign(path, 1)
+
+
+def test_an_image_without_labels_is_refused():
+    with pytest.raises(ValueError, match=r"without image-level labels"):
+        maps.with_background(np.zeros((0, 4, 4)), 2)

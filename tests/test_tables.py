@@ -65,3 +65,8 @@ def test_nothing_can_be_recovered_of_zero():
 def test_the_public_code_has_no_segmentation_model():
     table = tables.models(scores("segmentation", "val", 30, 90), "release")
     assert table["published"].isna().all()
+
+
+def test_a_table_of_no_image_is_refused():
+    with pytest.raises(ValueError, match=r"no image has a mask"):
+        tables.stages(scores("cam", "train", 30, 90).assign(images=0), None)

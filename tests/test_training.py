@@ -281,7 +281,12 @@ def train(write_images, tmp_path):
     """Train a class activation network on four images, with the given changes."""
     paths = write_images(4, (40, 40))
 
-    def call(losses=cam.losses, labels=((1, 0), (0, 1), (1, 1), (1, 0)), **changes):
+    def call(
+        losses=cam.losses,
+        labels=((1, 0), (0, 1), (1, 1), (1, 0)),
+        loss_settings=None,
+        **changes,
+    ):
         settings = {
             **TRANSFORM,
             "crop_size": 32,
@@ -294,6 +299,7 @@ def train(write_images, tmp_path):
             losses,
             paths,
             [torch.tensor(label, dtype=torch.float32) for label in labels],
+            loss_settings=loss_settings,
             classes=2,
             network=NETWORK,
             training=settings,
@@ -330,6 +336,19 @@ def test_train_goes_on_only_with_the_same_weights(train, tmp_path, monkeypatch):
     networks.write(path, network, "cam", NETWORK, 2)
     with pytest.raises(RuntimeError, match=r"stop"):
         train(stop)
+    assert stamps[0] == stamps[1] != stamps[2]
+
+
+def test_train_goes_on_only_under_the_same_loss(train, tmp_path):
+    stamps = []
+
+    def stop(trained, images, labels, *, gamma):
+        stamps.append((tmp_path / "checkpoints" / "stamp").read_text())
+        raise RuntimeError(f"gamma {gamma}")
+
+    for gamma in (5, 5, 3):
+        with pytest.raises(RuntimeError, match=f"gamma {gamma}"):
+            train(stop, loss_settings={"gamma": gamma})
     assert stamps[0] == stamps[1] != stamps[2]
 
 

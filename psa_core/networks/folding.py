@@ -20,7 +20,7 @@ def fold_batch_norms(network: Network) -> Network:
 
     Saves a pass over the activations for each norm. One forward pass of a small image shows which
     convolution feeds which norm, so no network has to be known; a network whose outputs are not
-    the same afterwards (a convolution feeds more than its norm) is returned as it is.
+    the same afterwards (where a convolution feeds more than its norm) is returned as it is.
     """
     image = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
     expected = network(image)
@@ -29,7 +29,7 @@ def fold_batch_norms(network: Network) -> Network:
         _fold(folded, convolution, norm)
     if torch.allclose(folded(image), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max())):
         return folded
-    log.info("batch norms are not taken into the convolutions: a convolution feeds more than one")
+    log.info("batch norms are not taken into the convolutions: the outputs would change")
     return network
 
 

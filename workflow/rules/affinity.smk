@@ -39,7 +39,7 @@ use rule label_affinity as label_affinity_of_image with:
         maps=of_images("results/cam/maps/{}.npy"),
         manifest=manifest_of_image("results/affinity/labels"),
     output:
-        "results/affinity/labels/{image}.png",
+        update("results/affinity/labels/{image}.png"),
     log:
         "results/logs/label_affinity/{image}.log",
     benchmark:

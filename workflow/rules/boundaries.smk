@@ -26,7 +26,7 @@ use rule draw_boundaries as draw_boundaries_of_image with:
         edges=of_shard("results/affinity/edges/{}.h5"),
         manifest=manifest_of_image("results/boundaries"),
     output:
-        "results/boundaries/{image}.png",
+        update("results/boundaries/{image}.png"),
     log:
         "results/logs/draw_boundaries/{image}.log",
     benchmark:

@@ -54,7 +54,7 @@ use rule infer_cam as infer_cam_of_image with:
         classes="results/dataset/classes.csv",
         manifest=manifest_of_image("results/cam/maps"),
     output:
-        "results/cam/maps/{image}.npy",
+        update("results/cam/maps/{image}.npy"),
     log:
         "results/logs/infer_cam/{image}.log",
     benchmark:

@@ -3,7 +3,7 @@
 Thousands of files on one job cost Snakemake minutes. So each stage that makes a file an image has
 two rules. One makes a whole *shard* of images and declares only their manifest, `{shard}.txt`, on
 which the next stages wait. The other makes the file of one image: the one that is asked for by
-name, or has been deleted.
+name, or has been deleted. It updates the file, so that a shard's job that reads it never misses it.
 """
 
 import functools
@@ -62,9 +62,15 @@ def images_of_job(wildcards):
 
 
 def images_of_job_in(listed):
-    """Like images_of_job, but only the listed ones."""
+    """Like images_of_job, but only those listed: the ones with a mask."""
     listed = set(listed)
-    return lambda wildcards: [image for image in images_of_job(wildcards) if image in listed]
+
+    def images(wildcards):
+        if "image" in wildcards.keys() and wildcards.image not in listed:
+            raise ValueError(f"image '{wildcards.image}' has no mask, or is not in the list scored")
+        return [image for image in images_of_job(wildcards) if image in listed]
+
+    return images
 
 
 def of_shard(pattern):
@@ -104,7 +110,8 @@ def files_of_shards(folder, names):
         if f"{name}.txt" in present
         for line in Path(manifest).read_text().splitlines()
     )
-    return [*manifests.values(), *(f"{folder}/{file}" for file in listed if file not in present)]
+    gone = [file for file in listed if file not in present and Path(file).stem in SHARD_OF]
+    return [*manifests.values(), *(f"{folder}/{file}" for file in gone)]
 
 
 def shards_with(images):
@@ -130,15 +137,15 @@ def names_in(folder):
     return set(os.listdir(folder)) if os.path.isdir(folder) else set()
 
 
-def manifest_of_image(folder):
+def manifest_of_image(folder, shard_of=SHARD_OF):
     """An input function where one image is asked for: the manifest of its shard, if there is one.
 
     Snakemake knows no settings of a file that was made with its shard; where that shard is out of
-    date it is made again as a whole. Ancient, because its files are no newer than the manifest.
+    date it is made again as a whole. Ancient, so that its files are not then made again alone.
     """
 
     def file(wildcards):
-        path = f"{folder.format(**wildcards)}/{SHARD_OF.get(wildcards.image)}.txt"
+        path = f"{folder.format(**wildcards)}/{shard_of.get(wildcards.image)}.txt"
         return ancient(path) if Path(path).exists() else []
 
     return file

@@ -6,8 +6,7 @@ if not os.path.isdir(MAPS):
     raise ConfigError(
         f"cam.maps: {MAPS!r} is not a folder (seen from {os.getcwd()}); name that of the maps"
     )
-present = set(os.listdir(MAPS))
-if missing := sorted({f"{image}.npy" for image in IMAGES["train_aug"]} - present):
+if missing := sorted({f"{image}.npy" for image in IMAGES["train_aug"]} - names_in(MAPS)):
     raise ConfigError(
         f"cam.maps: {MAPS} lacks the maps of {len(missing)} training images, the first is "
         f"{missing[0]}; save them, or take these images out of the lists"
@@ -39,7 +38,7 @@ use rule import_cam as import_cam_of_image with:
         foreign=foreign_maps(MAPS),
         manifest=manifest_of_image("results/cam/maps"),
     output:
-        "results/cam/maps/{image}.npy",
+        update("results/cam/maps/{image}.npy"),
     log:
         "results/logs/import_cam/{image}.log",
     benchmark:

@@ -29,7 +29,7 @@ use rule refine_labels as refine_labels_of_image with:
         scores=of_images("results/walk/scores/{}.npy"),
         manifest=manifest_of_image("results/labels"),
     output:
-        "results/labels/{image}.png",
+        update("results/labels/{image}.png"),
     log:
         "results/logs/refine_labels/{image}.log",
     benchmark:

@@ -77,5 +77,7 @@ rule metrics:
         "results/logs/metrics.log",
     benchmark:
         "results/benchmarks/metrics.tsv"
+    params:
+        scored=[stage for stage, split in SPLITS.items() if SCORED[split]],
     script:
         "../scripts/metrics.py"

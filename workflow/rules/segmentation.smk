@@ -45,7 +45,7 @@ use rule label_upper_bound as label_upper_bound_of_image with:
         classes="results/dataset/classes.csv",
         manifest=manifest_of_image("results/upper_bound/labels"),
     output:
-        "results/upper_bound/labels/{image}.png",
+        update("results/upper_bound/labels/{image}.png"),
     log:
         "results/logs/label_upper_bound/{image}.log",
     benchmark:
@@ -106,7 +106,7 @@ use rule predict_segmentation as predict_segmentation_of_image with:
         index=of_shard("results/dataset/shards/{}.csv"),
         manifest=manifest_of_image("results/{model}/predictions"),
     output:
-        "results/{model}/predictions/{image}.png",
+        update("results/{model}/predictions/{image}.png"),
     log:
         "results/logs/predict_{model}/{image}.log",
     benchmark:

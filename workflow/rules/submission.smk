@@ -1,6 +1,8 @@
 """Test set. Needs the segmentation model; makes results/submission.tar.gz for VOC's server."""
 
 FOLDER = "results/submission/results/VOC2012/Segmentation/comp6_test_cls"
+# An image may be in val as well, where it has another shard.
+TEST_SHARD_OF = {image: shard for shard in shards("test") for image in SHARDS[shard]}
 
 
 rule predict_test:
@@ -29,9 +31,9 @@ use rule predict_test as predict_test_of_image with:
         network="results/segmentation/network.pt",
         index=of_shard("results/dataset/shards/{}.csv"),
         classes="results/dataset/classes.csv",
-        manifest=manifest_of_image(FOLDER),
+        manifest=manifest_of_image(FOLDER, TEST_SHARD_OF),
     output:
-        f"{FOLDER}/{{image}}.png",
+        update(f"{FOLDER}/{{image}}.png"),
     log:
         "results/logs/predict_test/{image}.log",
     benchmark:

@@ -29,7 +29,7 @@ use rule pool_superpixels as pool_superpixels_of_image with:
         maps=of_images("results/cam/maps/{}.npy"),
         manifest=manifest_of_image("results/superpixels"),
     output:
-        "results/superpixels/{image}.png",
+        update("results/superpixels/{image}.png"),
     log:
         "results/logs/pool_superpixels/{image}.log",
     benchmark:

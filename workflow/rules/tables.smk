@@ -37,5 +37,6 @@ rule table_segmentation:
         "results/benchmarks/table_segmentation.tsv"
     params:
         settings=settings(**config["tables"]),
+        models=list(TRAINED_ON),
     script:
         "../scripts/table_models.py"

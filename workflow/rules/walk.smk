@@ -33,8 +33,8 @@ use rule random_walk as random_walk_of_image with:
         edges=of_shard("results/affinity/edges/{}.h5"),
         manifest=manifest_of_image("results/walk/scores"),
     output:
-        "results/walk/scores/{image}.npy",
-        "results/walk/labels/{image}.png",
+        update("results/walk/scores/{image}.npy"),
+        update("results/walk/labels/{image}.png"),
     log:
         "results/logs/random_walk/{image}.log",
     benchmark:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 settings, files = dict(snakemake.params.settings), snakemake.params
 with logs.stage(snakemake.log[0], settings=settings):
-    device = open_device(snakemake.config["device"], snakemake.threads)
+    open_device("cpu", snakemake.threads)  # a walk takes milliseconds
     alpha = settings.pop("alpha")
     classes = read_classes(snakemake.input.classes)
     images = read_index(snakemake.input.index, snakemake.params.images)
@@ -26,7 +26,7 @@ with logs.stage(snakemake.log[0], settings=settings):
         edges = read_edges(snakemake.input.edges, row.image)
         cells = maps.resize(read_array(files.maps.format(row.image)), edges.shape[1:])
         scores = maps.with_background(cells, alpha)
-        scores = walk.propagate(scores, edges, **settings, device=device)
+        scores = walk.propagate(scores, edges, **settings)
         write_array(files.scores.format(row.image), scores)
         labels = maps.arg_max(scores, classes.indices(row.labels), (row.height, row.width))
         write_label_map(files.labels.format(row.image), labels)

@@ -1,6 +1,5 @@
 """AffinityNet, trained on pairs of cells in the confident areas."""
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from psa_core import affinity, logs, training
@@ -15,9 +14,10 @@ with logs.stage(snakemake.log[0], settings=settings):
     images = read_index(snakemake.input.index).query("train_aug == 1")
     training.train(
         "affinity",
-        partial(affinity.losses, **settings["pairs"]),
+        affinity.losses,
         images["path"],
         [snakemake.params.labels.format(image) for image in images["image"]],
+        loss_settings=settings["pairs"],
         classes=len(classes.names),
         network=settings["network"],
         training=settings["training"],
