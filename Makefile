@@ -9,7 +9,7 @@ COCO ?= data/coco
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install metrics voc12 coco models test testslow format clean
+.PHONY: help install metrics voc12 coco models bench test testslow format clean
 
 help:  ## show these lines
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ testslow: install  ## the tests that take minutes each
 
 models: install  ## print a table of the networks: parameters, FLOPs, maps
 	$(BIN)/python -m psa_core.networks.summary
+
+bench: install  ## time the hot paths beside the way of the public release: results/bench.csv
+	$(BIN)/python benchmarks/bench.py
 
 format: install  ## put code in its standard form
 	$(BIN)/ruff check --fix .
