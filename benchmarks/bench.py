@@ -1,32 +1,40 @@
 """Hot paths beside the way of the public release, side by side: `make bench`.
 
 Each pair alternates in one process, so that both meet the same machine; the ratio is the median of
-seven pairs' ratios. Outputs are compared before anything is timed. Writes results/bench.csv.
+seven pairs' ratios. Outputs are compared before anything is timed. Peak memory is that of a fresh
+process which makes the inputs and computes once. Writes results/bench.csv.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import pandas as pd
+import pydensecrf.densecrf as densecrf
 import torch
 import torch.nn.functional as F
+from scipy import sparse
 
 from psa_core import cam, networks, walk
 from psa_core.artifacts import write_table
 from psa_core.compute import keep_memory
-from psa_core.dcrf import DenseCRF
+from psa_core.dcrf import dense_crf
 from psa_core.maps import with_background
 from psa_core.pairs import neighbour_offsets, pair_slices
 
 PAIRS = 7
+SIZES = ((500, 375), (1024, 1024), (2048, 1024))  # width, height
 WALK = {"gamma": 5, "beta": 8, "log2_t": 8}
 DCRF = {
     "iterations": 10,
@@ -40,112 +48,112 @@ NETWORK = {
     "frozen_stages": 0,
 }
 
-
-def compare(name: str, ours: Callable, theirs: Callable, tolerance: float) -> dict:
-    """Time two functions in turn. Raises AssertionError where their outputs differ by more.
-
-    tolerance: greatest difference of any element, relative to the greatest element.
-    """
-    first, second = np.asarray(ours(), np.float64), np.asarray(theirs(), np.float64)
-    error = np.abs(first - second).max() / np.abs(second).max()
-    assert error <= tolerance, f"{name}: outputs differ by {error:.1e}"
-    seconds = [(_time(ours), _time(theirs)) for _ in range(PAIRS)]
-    return {
-        "what": name,
-        "ours_ms": 1000 * statistics.median(a for a, _ in seconds),
-        "release_ms": 1000 * statistics.median(b for _, b in seconds),
-        "ratio": statistics.median(b / a for a, b in seconds),
-        "error": error,
-    }
+Ways = dict[str, Callable[[], np.ndarray]]  # "ours" and "release"
 
 
-def _time(function: Callable) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def random_edges(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Affinities float32 [34, H, W], NaN outside the map."""
+def walk_inputs(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """Five maps of scores and the affinities [34, h, w] of an image at stride 8."""
+    rng = np.random.default_rng(0)
+    height, width = -(-height // 8), -(-width // 8)
     offsets = neighbour_offsets(WALK["gamma"])
     edges = np.full((len(offsets), height, width), np.nan, np.float32)
     for affinity, offset in zip(edges, offsets, strict=True):
         first, _ = pair_slices(offset, height, width)
         affinity[first] = rng.random(affinity[first].shape) ** 0.5
-    return edges
+    return rng.random((5, height, width), dtype=np.float32), edges
 
 
-def walk_by_squaring(scores: np.ndarray, edges: np.ndarray) -> torch.Tensor:
-    """The release's walk: a dense N x N transition matrix, squared log2(t) times."""
+def pairs_of_cells(edges: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Index of the first and of the second cell and W^(o beta), for the pairs of each offset."""
     _, height, width = edges.shape
-    cells = torch.arange(height * width).view(height, width)
-    matrix = torch.eye(height * width)
+    cells = np.arange(height * width).reshape(height, width)
     for offset, affinity in zip(neighbour_offsets(WALK["gamma"]), edges, strict=True):
         first, second = pair_slices(offset, height, width)
-        weight = torch.from_numpy(affinity[first].ravel()) ** WALK["beta"]
-        i, j = cells[first].ravel(), cells[second].ravel()
-        matrix[i, j] = weight
-        matrix[j, i] = weight
-    matrix /= matrix.sum(1, keepdim=True)
+        yield cells[first].ravel(), cells[second].ravel(), affinity[first].ravel() ** WALK["beta"]
+
+
+def dense_transition(edges: np.ndarray) -> torch.Tensor:
+    """The release's transition matrix: dense, N x N."""
+    matrix = torch.eye(edges[0].size)
+    for i, j, weight in pairs_of_cells(edges):
+        matrix[i, j] = torch.from_numpy(weight)
+        matrix[j, i] = torch.from_numpy(weight)
+    return matrix / matrix.sum(1, keepdim=True)
+
+
+def walk_by_squaring(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The release's walk: the dense transition matrix, squared log2(t) times."""
+    matrix = dense_transition(edges)
     for _ in range(WALK["log2_t"]):
         matrix = matrix @ matrix
     spread = matrix @ torch.from_numpy(scores.reshape(len(scores), -1)).T
-    return spread.T.reshape(scores.shape)
+    return spread.T.reshape(scores.shape).numpy()
 
 
-def bench_walk(rng: np.random.Generator) -> list[dict]:
-    """500 x 375 pixels against the dense matrix; larger images, which it cannot hold, alone."""
-    rows = []
-    for width, height in ((500, 375), (1024, 1024), (2048, 1024), (3840, 2160)):
-        size = (-(-height // 8), -(-width // 8))
-        edges, scores = random_edges(*size, rng), rng.random((5, *size), dtype=np.float32)
-
-        def ours(scores=scores, edges=edges):
-            return walk.propagate(scores, edges, **WALK, tolerance=1e-5)
-
-        name = f"walk, {width} x {height}, 5 maps, t 256"
-        if width == 500:
-
-            def theirs(scores=scores, edges=edges):
-                return walk_by_squaring(scores, edges)
-
-            rows.append(compare(name, ours, theirs, 1e-4))
-        else:
-            ours()
-            rows.append({"what": name, "ours_ms": 1000 * statistics.median(map(_time, [ours] * 3))})
-    return rows
+def walk_by_steps(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """All 256 steps one by one in float64, for images whose dense matrix is too large."""
+    i, j, weight = map(np.concatenate, zip(*pairs_of_cells(edges), strict=True))
+    count = edges[0].size
+    one_way = sparse.coo_array((weight.astype(float), (i, j)), shape=(count, count))
+    matrix = (one_way + one_way.T + sparse.eye_array(count)).tocsr()
+    matrix = sparse.diags_array(1 / matrix.sum(1)) @ matrix
+    vectors = scores.reshape(len(scores), -1).T
+    for _ in range(2 ** WALK["log2_t"]):
+        vectors = matrix @ vectors
+    return vectors.T.reshape(scores.shape)
 
 
-def bench_dcrf(rng: np.random.Generator) -> dict:
-    """Both affinity dCRFs of an image: one pairwise model, or one for each."""
-    image = np.kron(rng.integers(0, 256, (15, 20, 3)), np.ones((25, 25, 1))).astype(np.uint8)
-    image = np.clip(image + rng.normal(0, 12, image.shape), 0, 255).astype(np.uint8)
-    maps = np.kron(rng.random((2, 15, 20)), np.ones((25, 25))).astype(np.float32)
-    scores = [with_background(maps, alpha) for alpha in (4, 24)]
-
-    def ours():
-        crf = DenseCRF(image, 3, **DCRF)
-        return [crf.refine(each) for each in scores]
-
-    def theirs():
-        return [DenseCRF(image, 3, **DCRF).refine(each) for each in scores]
-
-    return compare("two affinity dCRFs, 500 x 375, 3 labels", ours, theirs, 1e-6)
+def walks(width: int, height: int) -> Ways:
+    """The random walk of five maps, t 256."""
+    scores, edges = walk_inputs(width, height)
+    return {
+        "ours": lambda: walk.propagate(scores, edges, **WALK, tolerance=1e-5),
+        "release": lambda: walk_by_squaring(scores, edges),
+    }
 
 
-def bench_cam(rng: np.random.Generator) -> dict:
+def crfs(width: int, height: int) -> Ways:
+    """Both affinity dCRFs of an image, three labels: in one model, or built for each."""
+    rng = np.random.default_rng(0)
+    cells = (-(-height // 25), -(-width // 25))
+
+    def enlarged(values: np.ndarray) -> np.ndarray:
+        return values.repeat(25, -2).repeat(25, -1)[..., :height, :width]
+
+    colours = enlarged(rng.integers(0, 256, (3, *cells))).transpose(1, 2, 0)
+    image = (colours + rng.normal(0, 12, colours.shape)).clip(0, 255).astype(np.uint8)
+    maps = enlarged(rng.random((2, *cells), dtype=np.float32))
+    scores = np.stack([with_background(maps, alpha) for alpha in (4, 24)])
+
+    def release() -> np.ndarray:
+        refined = []
+        for each in scores:
+            model = densecrf.DenseCRF2D(width, height, len(each))
+            model.addPairwiseGaussian(**DCRF["gaussian"])
+            model.addPairwiseBilateral(rgbim=np.ascontiguousarray(image), **DCRF["bilateral"])
+            unary = -np.log(each.clip(1e-5)).reshape(len(each), -1)
+            model.setUnaryEnergy(np.ascontiguousarray(unary, np.float32))
+            refined.append(np.reshape(model.inference(DCRF["iterations"]), each.shape))
+        return np.stack(refined)
+
+    return {"ours": lambda: dense_crf(image, scores, **DCRF), "release": release}
+
+
+def cams(width: int, height: int) -> Ways:
     """Maps at four scales with mirror: batches of two on a folded network, or one by one."""
     scales, classes = (1.0, 0.5, 1.5, 2.0), [1, 5]
     torch.manual_seed(0)
     plain = networks.build("cam", NETWORK, 20).eval()
     folded = networks.fold_batch_norms(plain).to(memory_format=torch.channels_last)
-    image = rng.integers(0, 256, (375, 500, 3), dtype=np.uint8)
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    cells = (-(-height // 8), -(-width // 8))
 
-    def ours():
+    def ours() -> np.ndarray:
         return cam.class_activation_maps(folded, image, classes, scales=scales, flip=True, stride=8)
 
     @torch.no_grad()
-    def theirs():
+    def release() -> np.ndarray:
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
         total = 0
         for scale in scales:
@@ -155,21 +163,129 @@ def bench_cam(rng: np.random.Generator) -> dict:
                 seen = batch.flip(3) if mirrored else batch
                 maps = F.relu(plain.activations(seen.contiguous())[:, [c - 1 for c in classes]])
                 maps = maps.flip(3) if mirrored else maps
-                total = total + F.interpolate(maps, (47, 63), mode="bilinear")[0]
+                total = total + F.interpolate(maps, cells, mode="bilinear")[0]
         return cam.normalise(total.numpy())
 
-    return compare("CAM, 4 scales and mirror, 500 x 375", ours, theirs, 1e-4)
+    return {"ours": ours, "release": release}
+
+
+def compare(make: Callable[..., Ways], width: int, height: int, tolerance: float) -> dict:
+    """Time two ways in turn. Raises AssertionError where their outputs differ by more.
+
+    tolerance: greatest difference of any element, relative to the greatest element.
+    """
+    ways = make(width, height)
+    row = {"what": f"{make.__name__}, {width} x {height}"}
+    row["error"] = _error(ways["ours"](), ways["release"](), tolerance)
+    seconds = [(_time(ways["ours"]), _time(ways["release"])) for _ in range(PAIRS)]
+    return {
+        **row,
+        "ours_ms": 1000 * statistics.median(a for a, _ in seconds),
+        "release_ms": 1000 * statistics.median(b for _, b in seconds),
+        "ratio": statistics.median(b / a for a, b in seconds),
+        "ours_mb": peak_megabytes(make, width, height, "ours"),
+        "release_mb": peak_megabytes(make, width, height, "release"),
+    }
+
+
+def bench_large_walk(width: int, height: int, *, squarings: int) -> dict:
+    """A walk whose dense matrix is hardly or not affordable.
+
+    squarings: how many of the eight are timed; the release takes at least as long as these.
+    """
+    scores, edges = walk_inputs(width, height)
+    ours = walks(width, height)["ours"]
+    row = {"what": f"walks, {width} x {height}"}
+    row["error"] = _error(ours(), walk_by_steps(scores, edges), 1e-4)
+    row["ours_ms"] = 1000 * statistics.median(_time(ours) for _ in range(PAIRS))
+    row["ours_mb"] = peak_megabytes(walks, width, height, "ours")
+    if squarings:
+        matrix = dense_transition(edges)
+        start = time.perf_counter()
+        for _ in range(squarings):
+            matrix = matrix @ matrix
+        row["release_ms"] = 1000 * (time.perf_counter() - start)
+        row["ratio"] = row["release_ms"] / row["ours_ms"]
+        row["release_mb"] = 2 * matrix.nbytes / 2**20
+        row["what"] += f" (release: {squarings} of 8 squarings)"
+    return row
+
+
+def bench_storage(results: Path) -> dict:
+    """Bytes of a finished run from class maps to labels, beside what the release would write.
+
+    The release keeps float32 at the size of the image: a map a label, the scores of two dCRFs (a
+    map a label and one of the background, each), and a PNG of labels, taken as large as ours.
+    """
+    index = pd.read_csv(results / "dataset/index.csv", keep_default_na=False)
+    index = index[index["train_aug"] == 1]
+    folders = ["cam/maps", "affinity/labels", "affinity/edges"]
+    folders += ["walk/scores", "walk/labels", "labels"]
+    ours = sum(
+        path.stat().st_size
+        for folder in folders
+        for name in [*index["image"], "train_aug_*"]
+        for path in (results / folder).glob(f"{name}.*")
+    )
+    labels = index["labels"].str.count(";") + 1
+    maps = 4 * (index["height"] * index["width"] * (3 * labels + 2)).sum()
+    png = sum((results / "labels" / f"{image}.png").stat().st_size for image in index["image"])
+    return {
+        "what": f"bytes from CAM to labels, {len(index)} images",
+        "ours_mb": ours / 2**20,
+        "release_mb": (maps + png) / 2**20,
+        "ratio": (maps + png) / ours,
+    }
+
+
+def peak_megabytes(make: Callable[..., Ways], width: int, height: int, way: str) -> float:
+    """Greatest resident memory of a new process that makes the inputs and computes once, MiB."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_run_once, make, width, height, way).result()
+
+
+def _run_once(make: Callable[..., Ways], width: int, height: int, way: str) -> float:
+    make(width, height)[way]()
+    # Not getrusage: its maximum survives exec, and would be that of the parent.
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def _error(found: np.ndarray, expected: np.ndarray, tolerance: float) -> float:
+    error = np.abs(np.float64(found) - expected).max() / np.abs(expected).max()
+    assert error <= tolerance, f"outputs differ by {error:.1e}"
+    return error
+
+
+def _time(function: Callable) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", default="results/bench.csv")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--results", type=Path, help="a finished run, whose bytes are compared")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     keep_memory()
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame([*bench_walk(rng), bench_dcrf(rng), bench_cam(rng)])
+    steps = [
+        partial(compare, walks, 500, 375, 1e-4),
+        partial(bench_large_walk, 1024, 1024, squarings=2),
+        partial(bench_large_walk, 2048, 1024, squarings=0),
+        partial(bench_large_walk, 3840, 2160, squarings=0),
+        *(partial(compare, crfs, *size, 1e-4) for size in SIZES),
+        *(partial(compare, cams, *size, 1e-4) for size in SIZES),
+        *([partial(bench_storage, arguments.results)] if arguments.results else []),
+    ]
+    rows = []
+    for step in steps:
+        rows.append(step())
+        print(pd.Series(rows[-1]).to_string(float_format="%.3g"), end="\n\n", flush=True)
+    table = pd.DataFrame(rows)
     write_table(arguments.output, table)
     print(table.to_string(index=False, float_format="%.3g", na_rep="-"))
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from psa_core.artifacts import IGNORE
-from psa_core.dcrf import DenseCRF
+from psa_core.dcrf import dense_crf
 from psa_core.maps import resize, with_background
 
 
@@ -26,15 +26,13 @@ def affinity_labels(
     classes: K class indices. alpha_low amplifies the background (eq. 2): what is an object all
     the same is a confident object; alpha_high weakens it: what is background still is confident
     background. scale: the CRF sees the image at this factor of its size; AffinityNet reads the
-    labels a cell of 8 x 8 pixels at a time. dcrf: see `DenseCRF`, in pixels of the full image.
+    labels a cell of 8 x 8 pixels at a time. dcrf: see `dense_crf`, in pixels of the full image.
     Returns uint8 [H, W]: 0 background, c object, 255 neutral.
     """
     full, image, dcrf = image.shape[:2], *scaled(image, dcrf, scale)
     maps = resize(maps, image.shape[:2])
-    crf = DenseCRF(image, len(classes) + 1, **dcrf)
-    low, high = (
-        crf.refine(with_background(maps, alpha)).argmax(0) for alpha in (alpha_low, alpha_high)
-    )
+    scores = np.stack([with_background(maps, alpha) for alpha in (alpha_low, alpha_high)])
+    low, high = dense_crf(image, scores, **dcrf).argmax(1)
     areas = confident_areas(low, high, classes)
     return np.asarray(Image.fromarray(areas).resize(full[::-1], Image.Resampling.NEAREST))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from psa_core.dcrf import DenseCRF
+from psa_core.dcrf import dense_crf
 from psa_core.maps import resize
 
 
@@ -22,13 +22,13 @@ def refine(
 
     image: uint8 [H, W, 3]. scores: float [K + 1, h, w] after the walk, background first.
     classes: the K class indices. confidence: see `confident_arg_max`; None gives the CRF the
-    scores as they are, as the paper does. dcrf: see `DenseCRF`.
+    scores as they are, as the paper does. dcrf: see `dense_crf`.
     Returns uint8 [H, W] class indices.
     """
     scores = resize(scores, image.shape[:2])
     if confidence is not None:
         scores = confident_arg_max(scores, confidence)
-    refined = DenseCRF(image, len(scores), **dcrf).refine(scores)
+    refined = dense_crf(image, scores[None], **dcrf)[0]
     return np.array([0, *classes], np.uint8)[refined.argmax(0)]
 
 
