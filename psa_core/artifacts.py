@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import os
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -37,7 +39,10 @@ VOC_PALETTE = _voc_palette()
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary name in the folder of `path`; it becomes `path` if the block succeeds."""
+    """A temporary name in the folder of `path`; it becomes `path` if the block succeeds.
+
+    Raises OSError with the path and a remedy where the disk is full.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
@@ -47,6 +52,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        # HDF5 and torch hide the number of the error: look at the disk itself.
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if full or shutil.disk_usage(path.parent).free < 2**16:
+            raise OSError(
+                errno.ENOSPC,
+                "the disk or your quota is full: make room and run again, nothing finished is lost",
+                str(path),
+            ) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
