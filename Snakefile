@@ -18,6 +18,7 @@ include: "workflow/rules/superpixels.smk"
 include: "workflow/rules/boundaries.smk"
 include: "workflow/rules/metrics.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/sweeps.smk"
 include: "workflow/rules/figures.smk"
 
 

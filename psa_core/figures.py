@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
 from psa_core.artifacts import IGNORE, VOC_PALETTE, replacing
 from psa_core.maps import resize
@@ -69,6 +69,37 @@ def bars(metrics: pd.DataFrame) -> Figure:
     axis.legend(frameon=False, ncols=len(table.columns), loc="upper center")
     axis.figure.tight_layout()
     return axis.figure
+
+
+def walk_sweep(table: pd.DataFrame) -> Figure:
+    """mIoU over beta and log2 t, a panel an alpha, the best framed; `table` of `walk_table`."""
+    panels = [
+        (alpha, rows.pivot(index="beta", columns="log2_t", values="miou"))
+        for alpha, rows in table.groupby("alpha")
+    ]
+    rows, columns = panels[0][1].shape
+    figure, axes = plt.subplots(
+        1,
+        len(panels),
+        figsize=((0.5 * columns + 0.3) * len(panels) + 1.4, 0.5 * rows + 1.2),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    low, high = table["miou"].min(), table["miou"].max()
+    for axis, (alpha, miou) in zip(axes[0], panels, strict=True):
+        picture = axis.imshow(miou, vmin=low, vmax=high, origin="lower", cmap="viridis")
+        axis.set(title=f"alpha {alpha:g}", xlabel="log2 t")
+        axis.set_xticks(range(columns), miou.columns)
+        axis.set_yticks(range(rows), [f"{beta:g}" for beta in miou.index])
+        for (y, x), value in np.ndenumerate(miou):
+            colour = "black" if value > (low + high) / 2 else "white"
+            axis.text(x, y, f"{value:.1f}", ha="center", va="center", color=colour, fontsize=8)
+            if value == high:
+                axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="red"))
+    axes[0, 0].set_ylabel("beta")
+    figure.colorbar(picture, ax=axes, label="mIoU (%)", shrink=0.8)
+    return figure
 
 
 def save(path: str | Path, figure: Figure) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -26,12 +28,38 @@ def propagate(
 
     scores: float [K, H, W], background first, in [0, 1].
     edges: float [P, H, W], affinity of each cell to its neighbour at offset p; NaN outside.
-    tolerance: bound on what `power` leaves out of the Chebyshev series.
+    tolerance: bound on what `powers` leaves out of the Chebyshev series.
     device: where the products are computed.
     Returns float32 [K, H, W]; each cell a convex combination of the input's, to within
     2 * tolerance and 1e-5 for the rounding of float32. Time and memory grow with the number of
     cells, not with its square.
     Raises ValueError where shapes disagree or an affinity is outside [0, 1].
+    """
+    (walked,) = propagate_each(
+        scores,
+        edges,
+        gamma=gamma,
+        beta=beta,
+        log2_t=[log2_t],
+        tolerance=tolerance,
+        device=device,
+    )
+    return walked
+
+
+def propagate_each(
+    scores: np.ndarray,
+    edges: np.ndarray,
+    *,
+    gamma: float,
+    beta: float,
+    log2_t: Sequence[int],
+    tolerance: float,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """Like `propagate` for several log2_t: float32 [T, K, H, W].
+
+    All of them together take about the time of the longest.
     """
     if scores.shape[1:] != edges.shape[1:]:
         raise ValueError(f"scores of shape {scores.shape} and edges of shape {edges.shape}")
@@ -39,8 +67,9 @@ def propagate(
     # T^t = D^-1/2 S^t D^1/2 with S symmetric: only S has a Chebyshev expansion.
     root = torch.from_numpy(root_degree)[:, None].to(device)
     vectors = torch.from_numpy(scores.reshape(len(scores), -1).astype(np.float32)).T.to(device)
-    spread = power(_to_torch(symmetric).to(device), vectors * root, 2**log2_t, tolerance) / root
-    return spread.T.reshape(scores.shape).cpu().numpy()
+    steps = [2**each for each in log2_t]
+    walked = powers(_to_torch(symmetric).to(device), vectors * root, steps, tolerance) / root
+    return walked.transpose(1, 2).reshape(len(steps), *scores.shape).cpu().numpy()
 
 
 def transition(
@@ -81,21 +110,31 @@ def transition(
     return matrix.tocsr(), root.astype(np.float32)
 
 
-def power(symmetric: torch.Tensor, vectors: torch.Tensor, t: int, tolerance: float) -> torch.Tensor:
-    """S^t applied to vectors [N, K] by a Chebyshev expansion; S symmetric, spectrum in [-1, 1].
+def powers(
+    symmetric: torch.Tensor, vectors: torch.Tensor, steps: Sequence[int], tolerance: float
+) -> torch.Tensor:
+    """S^t applied to vectors [N, K] for each t of `steps`, [T, N, K], by Chebyshev expansions.
 
-    The error is at most 2 * tolerance in the 2-norm, relative to that of each vector.
+    S is symmetric with its spectrum in [-1, 1]. The error is at most 2 * tolerance in the 2-norm,
+    relative to that of each vector.
     """
-    coefficients = chebyshev_coefficients(t, tolerance)
+    series = [chebyshev_coefficients(t, tolerance).tolist() for t in steps]
+    results = vectors.new_zeros(len(steps), *vectors.shape)
+    terms = _chebyshev_terms(symmetric, vectors)
+    for coefficients, term in zip(zip_longest(*series, fillvalue=0.0), terms, strict=False):
+        for result, coefficient in zip(results, coefficients, strict=True):
+            if coefficient:
+                result += coefficient * term
+    return results
+
+
+def _chebyshev_terms(symmetric: torch.Tensor, vectors: torch.Tensor) -> Iterator[torch.Tensor]:
+    """T_k(S) applied to vectors [N, K] for k = 0, 1, 2, ... without end."""
+    yield vectors
     before, now = vectors, symmetric @ vectors
-    result = coefficients[0] * before
-    if len(coefficients) > 1:
-        result += coefficients[1] * now
-    for coefficient in coefficients[2:]:
+    while True:
+        yield now
         before, now = now, 2 * (symmetric @ now) - before
-        if coefficient:
-            result += coefficient * now
-    return result
 
 
 def chebyshev_coefficients(t: int, tolerance: float) -> np.ndarray:

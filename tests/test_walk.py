@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.polynomial import chebyshev
 
 from psa_core import walk
@@ -76,6 +77,46 @@ def test_two_cells_by_hand():
     scores = np.array([[[1.0, 0.0]]])
     np.testing.assert_allclose(spread(scores, edges, beta=2, log2_t=0), [[[0.8, 0.2]]], atol=1e-7)
     np.testing.assert_allclose(spread(scores, edges, beta=2, log2_t=1), [[[0.68, 0.32]]], atol=1e-7)
+
+
+def test_several_lengths_come_out_of_one_recurrence(rng):
+    edges, scores = random_edges(rng, 6, 5), rng.random((2, 6, 5))
+    lengths = [7, 0, 3]
+    walked = walk.propagate_each(scores, edges, gamma=5, beta=2, log2_t=lengths, tolerance=1e-6)
+    assert walked.shape == (3, 2, 6, 5)
+    assert walked.dtype == np.float32
+    for log2_t, each in zip(lengths, walked, strict=True):
+        power = np.linalg.matrix_power(dense_transition(edges, 2), 2**log2_t)
+        expected = (power @ scores.reshape(2, -1).T).T.reshape(2, 6, 5)
+        np.testing.assert_allclose(each, expected, atol=5e-6)
+        single = spread(scores, edges, beta=2, log2_t=log2_t)
+        np.testing.assert_allclose(each, single, rtol=1e-6)
+
+
+def test_a_column_does_not_depend_on_its_neighbours(rng):
+    """So the walk of a class map may share its products with any other maps."""
+    edges, scores = random_edges(rng, 12, 9), rng.random((9, 12, 9))
+    together = spread(scores, edges)
+    for k in (0, 4, 8):
+        np.testing.assert_allclose(spread(scores[k : k + 1], edges)[0], together[k], rtol=1e-6)
+
+
+def test_products_stay_on_the_device_of_the_matrix():
+    """Of torch's devices without memory: whatever goes through the CPU fails there."""
+    matrix, vectors = torch.eye(4, device="meta"), torch.ones(4, 2, device="meta")
+    walked = walk.powers(matrix, vectors, [1, 4, 256], 1e-5)
+    assert walked.device.type == "meta"
+    assert walked.shape == (3, 4, 2)
+
+
+def test_device_by_name(rng):
+    edges, scores = random_edges(rng, 6, 5), rng.random((2, 6, 5))
+    settings = {"gamma": 5, "beta": 8, "log2_t": 4, "tolerance": 1e-6}
+    power = np.linalg.matrix_power(dense_transition(edges, 8), 16)
+    expected = (power @ scores.reshape(2, -1).T).T.reshape(2, 6, 5)
+    for device in ("cpu", torch.device("cpu")):
+        walked = walk.propagate(scores, edges, **settings, device=device)
+        np.testing.assert_allclose(walked, expected, atol=5e-6)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,6 +1,7 @@
 """The workflow itself: one true run of all stages, and what reruns after it."""
 
 import ast
+import itertools
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [str(Path(sys.executable).parent / "snakemake"), "--snakefile", str(ROOT / "Snakefile")]
 STAGES = ["cam", "walk", "labels", "segmentation"]
 TABLES = ["labels", "segmentation", "val_labels", "boundaries"]
+SWEEP = "results/sweeps/random_walk.csv"
 # Class indices of the scenes by VOC's: cat, cow, dog, horse, person, sheep.
 SCENE_INDEX = {8: 1, 10: 2, 12: 3, 13: 4, 15: 5, 17: 6}
 
@@ -40,7 +42,7 @@ def finished(tmp_path_factory) -> Path:
     """A folder in which the whole workflow has run."""
     folder = tmp_path_factory.mktemp("workflow")
     tables = [f"results/tables/{table}.csv" for table in TABLES]
-    snakemake(folder, "--", "results/metrics.csv", "results/figures/stages.png", *tables)
+    snakemake(folder, "--", "results/metrics.csv", "results/figures/stages.png", SWEEP, *tables)
     return folder
 
 
@@ -97,6 +99,30 @@ def test_tables_have_the_scores_beside_the_published_ones(finished):
     boundaries = tables["boundaries"].iloc[0]
     assert boundaries["images"] == 4
     assert 0 < boundaries["ods"] <= boundaries["ois"] < 100
+
+
+def test_sweep_has_the_scores_of_the_walk_itself(finished, copy):
+    """Of the settings of the run, and of others when the walk is made with them."""
+    table = pd.read_csv(finished / SWEEP).set_index(["alpha", "beta", "log2_t"])
+    assert list(table) == ["miou", "precision", "recall", "images"]
+    assert list(table.index) == list(itertools.product([2, 4], [4, 8], [6, 8]))
+    assert table["miou"].nunique() > 4
+    assert (finished / SWEEP).with_suffix(".png").exists()
+    other = "walk={alpha: 2, beta: 4, log2_t: 6}"
+    snakemake(copy, "--config", other, "--", "results/metrics/walk.csv")
+    for settings, folder, scores in [
+        ((4, 8, 8), finished, "metrics.csv"),
+        ((2, 4, 6), copy, "metrics/walk.csv"),
+    ]:
+        rows = pd.read_csv(folder / "results" / scores).query("stage == 'walk'")
+        mean = rows.set_index("class").loc["mean", ["iou", "precision", "recall", "images"]]
+        assert table.loc[settings].tolist() == mean.tolist()
+
+
+def test_another_grid_runs_the_sweep_alone(finished):
+    change = "sweeps={walk: {log2_t: [5]}}"
+    assert rules_to_run(finished, change, SWEEP) == {"sweep_random_walk", "table_sweep"}
+    assert rules_to_run(finished, "walk={alpha: 3}", SWEEP) == set()
 
 
 def test_true_masks_train_the_upper_bound_and_those_of_cats_affinitynet(finished):

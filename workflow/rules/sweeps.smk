@@ -1,0 +1,44 @@
+"""Sweeps. Needs class maps, edges and true masks; makes results/sweeps/ when asked for."""
+
+
+rule sweep_random_walk:
+    """Walk one shard with every combination of settings and count against the true masks."""
+    input:
+        index=of_shard("results/dataset/shards/{}.csv"),
+        classes="results/dataset/classes.csv",
+        maps=of_images("results/cam/maps/{}.npy"),
+        edges=of_shard("results/affinity/edges/{}.h5"),
+    output:
+        "results/sweeps/random_walk/{shard}.csv",
+    log:
+        "results/logs/sweep_random_walk/{shard}.log",
+    benchmark:
+        "results/benchmarks/sweep_random_walk/{shard}.tsv"
+    params:
+        settings=settings(
+            **config["sweeps"]["walk"],
+            gamma=config["affinity"]["pairs"]["gamma"],
+            tolerance=config["walk"]["tolerance"],
+        ),
+        images=images_of_job_in(SCORED["train"]),
+        maps="results/cam/maps/{}.npy",
+    script:
+        "../scripts/sweep_random_walk.py"
+
+
+rule table_sweep:
+    """The mIoU of every combination, as a table and a figure (paper, figure 8)."""
+    input:
+        classes="results/dataset/classes.csv",
+        counts=[f"results/sweeps/random_walk/{s}.csv" for s in shards_with(SCORED["train"])],
+    output:
+        table="results/sweeps/random_walk.csv",
+        figure="results/sweeps/random_walk.png",
+    log:
+        "results/logs/table_sweep.log",
+    benchmark:
+        "results/benchmarks/table_sweep.tsv"
+    params:
+        images=len(SCORED["train"]),
+    script:
+        "../scripts/table_sweep.py"
