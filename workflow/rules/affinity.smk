@@ -21,6 +21,7 @@ rule label_affinity:
         "results/logs/label_affinity/{shard}.log",
     benchmark:
         "results/benchmarks/label_affinity/{shard}.tsv"
+    threads: threads_beside(len(shards("train_aug")))
     params:
         settings=settings(
             **config["affinity"]["labels"], true_masks=config["affinity"]["true_masks"]

@@ -56,6 +56,13 @@ def shards(part):
     return [shard for shard in SHARDS if shard.startswith(f"{part}_")]
 
 
+def threads_beside(jobs):
+    """Threads a job, so many of which run side by side; on a cluster, where each has a node, 8."""
+    if workflow.remote_exec or not workflow.local_exec:
+        return 8
+    return max(1, (workflow.resource_settings.cores or 1) // jobs)
+
+
 def images_of_job(wildcards):
     """Images of a job: those of its shard, or the one that was asked for."""
     return [wildcards.image] if "image" in wildcards.keys() else SHARDS[wildcards.shard]

@@ -13,6 +13,7 @@ rule refine_labels:
         "results/logs/refine_labels/{shard}.log",
     benchmark:
         "results/benchmarks/refine_labels/{shard}.tsv"
+    threads: threads_beside(len(shards("train_aug")))
     params:
         settings=settings(**config["labels"]),
         images=images_of_job,
