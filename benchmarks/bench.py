@@ -167,7 +167,9 @@ def bench_cam(rng: np.random.Generator) -> dict:
     image = rng.integers(0, 256, (375, 500, 3), dtype=np.uint8)
 
     def ours():
-        return cam.class_activation_maps(folded, image, classes, scales=scales, flip=True, stride=8)
+        return cam.class_activation_maps(
+            folded, [image], [classes], scales=scales, flip=True, stride=8
+        )[0]
 
     @torch.no_grad()
     def theirs():
