@@ -54,6 +54,7 @@ rule train_affinity:
         classes="results/dataset/classes.csv",
         labels=files_of_shards("results/affinity/labels", shards("train_aug")),
         weights=weights_of("affinity"),
+        cache=CACHE,
     output:
         network="results/affinity/network.pt",
         losses="results/affinity/losses.csv",
@@ -66,6 +67,7 @@ rule train_affinity:
         settings=settings(
             network=config["affinity"]["network"],
             training=config["affinity"]["training"],
+            cache=config["dataset"]["cache"],
             pairs=config["affinity"]["pairs"],
             seed=config["seed"],
         ),
