@@ -38,7 +38,7 @@ def write(tmp_path, paths):
     return write
 
 
-@pytest.mark.parametrize("longest_side", [None, 24, 500])
+@pytest.mark.parametrize("longest_side", [None, 24, 30, 500])
 def test_images_that_are_small_enough_are_kept_as_decoded(write, paths, longest_side):
     cache = write(longest_side)
     for path in paths:

@@ -45,6 +45,7 @@ use rule label_affinity as label_affinity_of_image with:
         "results/logs/label_affinity/{image}.log",
     benchmark:
         "results/benchmarks/label_affinity/{image}.tsv"
+    threads: 1
 
 
 rule train_affinity:

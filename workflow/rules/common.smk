@@ -57,10 +57,14 @@ def shards(part):
 
 
 def threads_beside(jobs):
-    """Threads a job, so many of which run side by side; on a cluster, where each has a node, 8."""
-    if workflow.remote_exec or not workflow.local_exec:
+    """Threads of a job of which there are so many: they share the cores, 8 each at most.
+
+    On a cluster, where there is no number of cores, each job has 8 of its own.
+    """
+    cores = workflow.resource_settings.cores
+    if cores is None or workflow.remote_exec:
         return 8
-    return max(1, (workflow.resource_settings.cores or 1) // jobs)
+    return min(8, max(1, cores // jobs))
 
 
 def images_of_job(wildcards):

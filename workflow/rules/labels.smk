@@ -35,3 +35,4 @@ use rule refine_labels as refine_labels_of_image with:
         "results/logs/refine_labels/{image}.log",
     benchmark:
         "results/benchmarks/refine_labels/{image}.tsv"
+    threads: 1
