@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from psa_core.artifacts import IGNORE
+from psa_core.compute import half_precision
 from psa_core.networks.affinity import AffinityNetwork
-from psa_core.networks.backbone import scaled
+from psa_core.networks.backbone import scaled, to_batch
 from psa_core.pairs import inner_cells, neighbour_offsets, pair_slices
 
 
@@ -121,21 +122,27 @@ def losses(
 
 @torch.inference_mode()
 def edges(
-    network: AffinityNetwork, image: np.ndarray, *, gamma: float, distance: str, scale: float = 1.0
+    network: AffinityNetwork,
+    images: Sequence[np.ndarray],
+    *,
+    gamma: float,
+    distance: str,
+    scale: float = 1.0,
 ) -> np.ndarray:
-    """Affinities of each cell of one image to its neighbours (paper, eq. 3 and 4).
+    """Affinities of each cell of images to its neighbours (paper, eq. 3 and 4).
 
-    image: uint8 [H, W, 3]. scale: factor on its size; small images want more cells.
-    Returns float16 [P, h, w] in [0, 1], P the number of neighbour offsets, h and w about
+    images: uint8 [H, W, 3], all of one size. scale: factor on it; small images want more cells.
+    Returns float16 [B, P, h, w] in [0, 1], P the number of neighbour offsets, h and w about
     scale * H / 8 and scale * W / 8; NaN where the neighbour lies outside the map.
     """
     device = next(network.parameters()).device
-    pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
-    features = network(scaled(pixels, scale, network.backbone.stride))
+    batch = scaled(to_batch(images, device), scale, network.backbone.stride)
+    with half_precision(device):
+        features = network(batch)
     height, width = features.shape[2:]
     offsets = neighbour_offsets(gamma)
-    affinity = np.full((len(offsets), height, width), np.nan, np.float16)
-    for p, pair in enumerate(pair_distances(features, gamma, distance=distance)):
-        first, _ = pair_slices(offsets[p], height, width)
-        affinity[p][first] = torch.exp(-pair[0]).cpu().numpy()
+    affinity = np.full((len(images), len(offsets), height, width), np.nan, np.float16)
+    for p, pair in enumerate(pair_distances(features.float(), gamma, distance=distance)):
+        rows, columns = pair_slices(offsets[p], height, width)[0]
+        affinity[:, p, rows, columns] = torch.exp(-pair).cpu().numpy()
     return affinity

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from psa_core.artifacts import IGNORE, read_label_map
+from psa_core.datasets.cache import read_cached
 from psa_core.datasets.index import read_image
 
 GREY = 124  # about the mean of ImageNet, so that padding says little to a network
@@ -59,6 +61,7 @@ class TrainingImages(Dataset):
     """Images with a target each, transformed at random; sample (epoch, i) is always the same.
 
     targets: a tensor [C] of image-level labels, or the path of a label map PNG, for each image.
+    cache: of `write_cache`, read in place of the paths; label maps are brought to its images' size.
     """
 
     def __init__(
@@ -68,9 +71,10 @@ class TrainingImages(Dataset):
         transform: Callable,
         *,
         seed: int,
+        cache: str | Path | None = None,
     ):
         self.paths, self.targets = list(paths), list(targets)
-        self.transform, self.seed = transform, seed
+        self.transform, self.seed, self.cache = transform, seed, cache
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -78,13 +82,19 @@ class TrainingImages(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the image, float [3, S, S] in [0, 1], and its target (label maps as int64)."""
         epoch, i = key
-        image = tv_tensors.Image(torch.from_numpy(read_image(self.paths[i])).permute(2, 0, 1))
+        path = self.paths[i]
+        pixels = read_cached(self.cache, path) if self.cache else read_image(path)
+        image = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
         target = self.targets[i]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(hash((self.seed, epoch, i)) % 2**63)
             if isinstance(target, torch.Tensor):
                 return self.transform(image).as_subclass(torch.Tensor), target
-            mask = tv_tensors.Mask(torch.from_numpy(read_label_map(target)))
+            labels = read_label_map(target)
+            if self.cache:
+                size = pixels.shape[1::-1]
+                labels = np.array(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
+            mask = tv_tensors.Mask(torch.from_numpy(labels))
             image, mask = self.transform(image, mask)
         return image.as_subclass(torch.Tensor), mask.as_subclass(torch.Tensor).long()
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from psa_core.networks.backbone import scaled
+from psa_core.compute import half_precision
+from psa_core.networks.backbone import scaled, to_batch
 from psa_core.networks.cam import CamNetwork
 
 
@@ -29,39 +30,43 @@ def losses(
 @torch.inference_mode()
 def class_activation_maps(
     network: CamNetwork,
-    image: np.ndarray,
-    classes: Sequence[int],
+    images: Sequence[np.ndarray],
+    classes: Sequence[Sequence[int]],
     *,
     scales: Sequence[float],
     flip: bool,
     stride: int,
     square_root: bool = False,
-) -> np.ndarray:
-    """Normalised class activation maps of one image (paper, eq. 1), summed over scales and mirror.
+) -> list[np.ndarray]:
+    """Normalised class activation maps of images (paper, eq. 1), summed over scales and mirror.
 
-    image: uint8 [H, W, 3]. classes: the image's labels, 1 .. C, which the maps follow in order.
+    images: uint8 [H, W, 3], all of one size. classes: the labels of each, 1 .. C, which its maps
+    follow in order.
     scales: factors on the image's size. stride: image pixels a cell of the maps.
     square_root: root of the rectified map, as the release's VGG16 takes it.
-    Returns float32 [K, ceil(H / stride), ceil(W / stride)] in [0, 1], the maximum of each map 1
-    (0 where the network sees nothing of the class).
+    Returns for each image float32 [K, ceil(H / stride), ceil(W / stride)] in [0, 1], the maximum
+    of each map 1 (0 where the network sees nothing of the class).
     """
     device = next(network.parameters()).device
-    pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
-    height, width = image.shape[:2]
+    pixels = to_batch(images, device)
+    height, width = pixels.shape[2:]
     size = (-(-height // stride), -(-width // stride))
-    chosen = torch.tensor([c - 1 for c in classes], device=device)
-    total = torch.zeros(len(classes), *size, device=device)
+    chosen = [torch.tensor([c - 1 for c in each], device=device) for each in classes]
+    totals = [torch.zeros(len(each), *size, device=device) for each in classes]
     for scale in scales:
         batch = scaled(pixels, scale, network.backbone.stride)
         if flip:
             batch = torch.cat([batch, batch.flip(3)])
-        maps = F.relu(network.activations(batch)[:, chosen])
-        if square_root:
-            maps = maps.sqrt()
-        if flip:
-            maps = torch.stack([maps[0], maps[1].flip(2)])
-        total += F.interpolate(maps, size, mode="bilinear", align_corners=False).sum(0)
-    return normalise(total.cpu().numpy())
+        with half_precision(device):
+            activations = network.activations(batch)
+        for i, total in enumerate(totals):
+            maps = F.relu(activations[i :: len(images), chosen[i]].float())
+            if square_root:
+                maps = maps.sqrt()
+            if flip:
+                maps = torch.stack([maps[0], maps[1].flip(2)])
+            total += F.interpolate(maps, size, mode="bilinear", align_corners=False).sum(0)
+    return [normalise(total.cpu().numpy()) for total in totals]
 
 
 def normalise(maps: np.ndarray) -> np.ndarray:

@@ -22,6 +22,11 @@ def open_device(device: str, threads: int) -> torch.device:
     return torch.device(device)
 
 
+def half_precision(device: torch.device) -> torch.autocast:
+    """float16 where a GPU runs a network, as in training; a CPU's results stay those of float32."""
+    return torch.autocast(device.type, torch.float16, enabled=device.type == "cuda")
+
+
 def keep_memory() -> None:
     """Tell glibc to keep freed memory for the next layer in place of returning it to the kernel.
 

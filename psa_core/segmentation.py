@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from psa_core.artifacts import IGNORE
-from psa_core.networks.backbone import scaled
+from psa_core.compute import half_precision
+from psa_core.networks.backbone import scaled, to_batch
 
 
 def losses(
@@ -24,23 +25,26 @@ def losses(
 
 @torch.inference_mode()
 def predict(
-    network: nn.Module, image: np.ndarray, *, scales: Sequence[float], flip: bool
+    network: nn.Module, images: Sequence[np.ndarray], *, scales: Sequence[float], flip: bool
 ) -> np.ndarray:
-    """Class indices uint8 [H, W] of one image uint8 [H, W, 3].
+    """Class indices uint8 [B, H, W] of images uint8 [H, W, 3], all of one size.
 
-    The class probabilities of the image, and of its mirror, at all scales are averaged per pixel.
+    The class probabilities of an image, and of its mirror, at all scales are averaged per pixel.
     """
     device = next(network.parameters()).device
-    pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
-    size = image.shape[:2]
+    pixels = to_batch(images, device)
     total = 0
     for scale in scales:
         batch = scaled(pixels, scale, network.backbone.stride)
         if flip:
             batch = torch.cat([batch, batch.flip(3)])
-        probabilities = network(batch).softmax(1)
+        with half_precision(device):
+            logits = network(batch)
+        probabilities = logits.float().softmax(1)
         if flip:
-            probabilities = torch.stack([probabilities[0], probabilities[1].flip(2)])
-        mean = probabilities.mean(0, keepdim=True)
-        total = total + F.interpolate(mean, size, mode="bilinear", align_corners=False)
-    return total[0].argmax(0).byte().cpu().numpy()
+            plain, mirrored = probabilities.chunk(2)
+            probabilities = (plain + mirrored.flip(3)) / 2
+        total = total + F.interpolate(
+            probabilities, pixels.shape[2:], mode="bilinear", align_corners=False
+        )
+    return total.argmax(1).byte().cpu().numpy()

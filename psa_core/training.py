@@ -24,6 +24,7 @@ from psa_core import networks
 from psa_core.artifacts import write_table
 from psa_core.augmentation import EpochSampler, TrainingImages, training_transform
 from psa_core.compute import open_device
+from psa_core.datasets.cache import longest_side_of
 
 log = logging.getLogger(__name__)
 
@@ -123,12 +124,13 @@ def train(
     device: str,
     devices: int,
     threads: int,
+    cache: str | Path | None = None,
 ) -> None:
     """Build the network of a stage, train it on images and targets, write it.
 
     stage: "cam", "affinity" or "segmentation". losses: the named terms of a batch; called with
     `loss_settings`.
-    paths, targets: see `TrainingImages`. classes: number of object classes C.
+    paths, targets, cache: see `TrainingImages`. classes: number of object classes C.
     network, training: the sections of the stage's configuration.
     checkpoints: a folder of this training's own; removed once the network is written.
     output, losses_output: files of the network and of its losses, a row an epoch.
@@ -138,13 +140,14 @@ def train(
     files = [path for path in [Path(network.get("weights", ""))] if path.is_file()]
     stamp = [stage, classes, network, training, seed, list(map(str, paths))]
     stamp += [_digests(targets), _digests(files), loss_settings]
+    stamp += [cache and longest_side_of(cache)]
     training = dict(training)
     transform = training_transform(
         **{key: training.pop(key) for key in ("crop_size", "longest_side", "color_jitter")}
     )
     torch.manual_seed(seed)
     built = networks.build(stage, network, classes)
-    images = TrainingImages(paths, targets, transform, seed=seed)
+    images = TrainingImages(paths, targets, transform, seed=seed, cache=cache)
     table = fit(
         built,
         partial(losses, **(loss_settings or {})),

@@ -222,7 +222,8 @@ def test_edges_equal_a_double_loop(rng, cells, distance):
     """exp(-distance) at the earlier cell of each pair, NaN where there is no neighbour."""
     height, width = cells
     colours = rng.integers(0, 256, (*cells, 3), dtype=np.uint8)
-    edges = affinity.edges(Corners(), colours.repeat(8, 0).repeat(8, 1), gamma=5, distance=distance)
+    image = colours.repeat(8, 0).repeat(8, 1)
+    (edges,) = affinity.edges(Corners(), [image], gamma=5, distance=distance)
     features = colours[..., [0, 2]] / 255
     expected = np.full((34, height, width), np.nan)
     half_plane = [
@@ -243,7 +244,8 @@ def test_edges_equal_a_double_loop(rng, cells, distance):
 
 def test_edges_cover_an_image_of_any_size():
     """33 x 50 pixels are resized to 32 x 48: 4 x 6 cells."""
-    edges = affinity.edges(Corners(), np.zeros((33, 50, 3), np.uint8), gamma=5, distance="sum")
+    image = np.zeros((33, 50, 3), np.uint8)
+    (edges,) = affinity.edges(Corners(), [image], gamma=5, distance="sum")
     assert edges.shape == (34, 4, 6)
 
 

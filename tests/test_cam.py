@@ -39,6 +39,12 @@ BLACK = np.zeros((16, 16, 3), np.uint8)
 ONE_SCALE = {"scales": [1.0], "flip": False, "stride": 8}
 
 
+def maps_of(network, image, classes, **options):
+    """The maps of one image."""
+    (maps,) = cam.class_activation_maps(network, [image], [classes], **options)
+    return maps
+
+
 @pytest.fixture
 def network():
     """Class 1: red - green, class 2: (red + green) / 2, class 3: -red."""
@@ -61,7 +67,7 @@ def blocks():
 def test_maps_are_weighted_features_rectified_and_divided_by_their_maximum(network, blocks):
     # red [[1, .4, 0], [.2, .8, .6]], green .2: red - green [[.8, .2, -.2], [0, .6, .4]], / .8.
     # (red + green) / 2 = [[.6, .3, .1], [.2, .5, .4]], / .6. -red is nowhere positive.
-    maps = cam.class_activation_maps(network, blocks, [1, 2, 3], scales=[1.0], flip=False, stride=4)
+    maps = maps_of(network, blocks, [1, 2, 3], scales=[1.0], flip=False, stride=4)
     expected = [
         [[1, 0.25, 0], [0, 0.75, 0.5]],
         [[1, 1 / 2, 1 / 6], [1 / 3, 5 / 6, 2 / 3]],
@@ -73,8 +79,8 @@ def test_maps_are_weighted_features_rectified_and_divided_by_their_maximum(netwo
 
 def test_only_the_chosen_classes_in_their_order(network, blocks):
     options = {"scales": [1.0], "flip": False, "stride": 4}
-    every = cam.class_activation_maps(network, blocks, [1, 2, 3], **options)
-    some = cam.class_activation_maps(network, blocks, [2, 1], **options)
+    every = maps_of(network, blocks, [1, 2, 3], **options)
+    some = maps_of(network, blocks, [2, 1], **options)
     np.testing.assert_array_equal(some, every[[1, 0]])
 
 
@@ -91,27 +97,27 @@ def test_scales_are_summed_before_the_division():
     small = [[[1.0, 0.0], [3.0, 0.0]]]
     large = [[[1.0, 0, 4, 0], [0, 1, 0, 4], [0, 0, 0, 0], [0, 0, 0, 0]]]
     network = Fixed({16: small, 32: large})
-    maps = cam.class_activation_maps(network, BLACK, [1], scales=[1.0, 2.0], flip=False, stride=8)
+    maps = maps_of(network, BLACK, [1], scales=[1.0, 2.0], flip=False, stride=8)
     np.testing.assert_allclose(maps, [[[1 / 2, 2 / 3], [1, 0]]], atol=1e-5)
 
 
 def test_negative_activations_do_not_cancel_another_scale():
     network = Fixed({16: [[[1.0, 2.0]] * 2], 32: [[[-5.0] * 4] * 4]})
-    maps = cam.class_activation_maps(network, BLACK, [1], scales=[1.0, 2.0], flip=False, stride=8)
+    maps = maps_of(network, BLACK, [1], scales=[1.0, 2.0], flip=False, stride=8)
     np.testing.assert_allclose(maps, [[[0.5, 1]] * 2], atol=1e-5)
 
 
 def test_mirrored_map_is_mirrored_back():
     # A network that answers the same to image and mirror: [[4, 1], [0, 2]] + [[1, 4], [2, 0]].
     network = Fixed({16: [[[4.0, 1.0], [0.0, 2.0]]]})
-    maps = cam.class_activation_maps(network, BLACK, [1], scales=[1.0], flip=True, stride=8)
+    maps = maps_of(network, BLACK, [1], scales=[1.0], flip=True, stride=8)
     np.testing.assert_allclose(maps, [[[1, 1], [0.4, 0.4]]], atol=1e-5)
 
 
 def test_mirror_changes_nothing_for_an_equivariant_network(network, blocks):
     options = {"scales": [1.0], "stride": 4}
-    plain = cam.class_activation_maps(network, blocks, [1, 2], flip=False, **options)
-    mirrored = cam.class_activation_maps(network, blocks, [1, 2], flip=True, **options)
+    plain = maps_of(network, blocks, [1, 2], flip=False, **options)
+    mirrored = maps_of(network, blocks, [1, 2], flip=True, **options)
     np.testing.assert_allclose(mirrored, plain, atol=1e-5)
 
 
@@ -119,9 +125,7 @@ def test_square_root_is_taken_of_each_scale():
     # sqrt [[1, 4], [9, 0]] = [[1, 2], [3, 0]] and sqrt 16 = 4 in each cell: [[5, 6], [7, 4]] / 7;
     # a negative activation is 0 before the root.
     network = Fixed({16: [[[1.0, 4.0], [9.0, -1.0]]], 32: [[[16.0] * 4] * 4]})
-    maps = cam.class_activation_maps(
-        network, BLACK, [1], scales=[1.0, 2.0], flip=False, stride=8, square_root=True
-    )
+    maps = maps_of(network, BLACK, [1], scales=[1.0, 2.0], flip=False, stride=8, square_root=True)
     np.testing.assert_allclose(maps, [[[5 / 7, 6 / 7], [1, 4 / 7]]], atol=1e-5)
 
 
@@ -130,13 +134,13 @@ def test_square_root_is_taken_of_each_scale():
 )
 def test_grid_is_the_image_divided_by_the_stride_rounded_up(network, size, grid):
     image = np.full((*size, 3), 200, np.uint8)
-    maps = cam.class_activation_maps(network, image, [2], scales=[1.0, 0.5], flip=True, stride=8)
+    maps = maps_of(network, image, [2], scales=[1.0, 0.5], flip=True, stride=8)
     assert maps.shape == (1, *grid)
 
 
 def test_class_that_is_nowhere_seen_gives_zeros_not_nan():
     network = Fixed({16: [[[-1.0, -2.0]] * 2]})
-    maps = cam.class_activation_maps(network, BLACK, [1], **ONE_SCALE)
+    maps = maps_of(network, BLACK, [1], **ONE_SCALE)
     np.testing.assert_array_equal(maps, np.zeros((1, 2, 2)))
 
 

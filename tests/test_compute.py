@@ -28,3 +28,10 @@ def test_missing_gpu_is_told_before_the_work_starts(monkeypatch):
 def test_torch_takes_the_threads_that_it_is_given():
     compute.open_device("cpu", 2)
     assert torch.get_num_threads() == 2
+
+
+def test_networks_on_a_cpu_keep_their_precision():
+    layer = torch.nn.Linear(2, 1, bias=False)
+    layer.weight.data = torch.tensor([[1.0, 2.0**-12]])
+    with torch.inference_mode(), compute.half_precision(torch.device("cpu")):
+        assert layer(torch.tensor([[1.0, 1.0]])).item() == 1 + 2.0**-12  # no float16, 11 bits

@@ -66,7 +66,7 @@ def test_nothing_but_ignored_pixels_gives_no_loss_and_no_gradient():
 
 
 def predict(network, *, scales=(1.0,), flip=False, image=BLACK):
-    return segmentation.predict(network, image, scales=scales, flip=flip)
+    return segmentation.predict(network, [image], scales=scales, flip=flip)[0]
 
 
 def test_probabilities_are_averaged_over_scales_not_logits():

@@ -9,6 +9,7 @@ from torch import nn
 
 from psa_core import cam, networks, training
 from psa_core.augmentation import TrainingImages, training_transform
+from psa_core.datasets.cache import write_cache
 
 CPU = torch.device("cpu")
 OPTIMIZER = {
@@ -285,6 +286,7 @@ def train(write_images, tmp_path):
         losses=cam.losses,
         labels=((1, 0), (0, 1), (1, 1), (1, 0)),
         loss_settings=None,
+        cache=None,
         **changes,
     ):
         settings = {
@@ -310,6 +312,7 @@ def train(write_images, tmp_path):
             device="cpu",
             devices=1,
             threads=1,
+            cache=cache,
         )
 
     return call
@@ -350,6 +353,25 @@ def test_train_goes_on_only_under_the_same_loss(train, tmp_path):
         with pytest.raises(RuntimeError, match=f"gamma {gamma}"):
             train(stop, loss_settings={"gamma": gamma})
     assert stamps[0] == stamps[1] != stamps[2]
+
+
+def test_train_goes_on_only_with_images_of_the_same_size(train, tmp_path):
+    paths = [str(tmp_path / f"images/{k}.png") for k in range(4)]
+    stamps = []
+
+    def stop(trained, images, labels):
+        stamps.append((tmp_path / "checkpoints" / "stamp").read_text())
+        raise RuntimeError("stop")
+
+    for longest_side in (32, 32, 36, None):
+        cache = tmp_path / "cache.h5"
+        write_cache(cache, paths, longest_side=longest_side, threads=1)
+        with pytest.raises(RuntimeError, match=r"stop"):
+            train(stop, cache=cache)
+    with pytest.raises(RuntimeError, match=r"stop"):
+        train(stop)
+    assert stamps[0] == stamps[1]
+    assert len(set(stamps)) == 4
 
 
 def test_train_writes_the_network_and_its_losses(train, tmp_path):

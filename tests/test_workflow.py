@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -256,6 +258,33 @@ def test_a_changed_value_reruns_what_depends_on_it(finished, change, rerun):
     if "predict_segmentation" in rerun:
         rerun = rerun | {"evaluate_segmentation"}
     assert rules_to_run(finished, change) == rerun
+
+
+def test_cached_images_train_the_same_network(finished, copy):
+    """At 192 pixels, which no scene is above, the cache holds what the files hold."""
+    change = ["--config", "dataset={cache: true}"]
+    side = "segmentation={training: {longest_side: [64, 192]}}"
+    printed = snakemake(copy, *change, side, "--", "results/cam/network.pt")
+    assert "2 of 2 steps (100%) done" in printed
+    index = pd.read_csv(copy / "results/dataset/index.csv").query("train_aug == 1")
+    with h5py.File(copy / "results/dataset/cache.h5") as cache:
+        for path in index["path"]:
+            np.testing.assert_array_equal(cache[path], Image.open(copy / path).convert("RGB"))
+    before, after = (
+        torch.load(folder / "results/cam/network.pt", weights_only=True)["state"]
+        for folder in (finished, copy)
+    )
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    # Smaller, for smaller trainings; and no longer read where it is switched off.
+    assert {"cache_images", "train_cam"} <= rules_to_run(copy, "dataset={cache: true}")
+    assert rules_to_run(copy, "dataset={cache: false}", "results/cam/network.pt") == {"train_cam"}
+
+
+def test_a_cache_reruns_the_trainings(finished):
+    rules = rules_to_run(finished, "dataset={cache: true}")
+    trainings = {"train_cam", "train_affinity", "train_segmentation"}
+    assert rules >= {"cache_images", "infer_cam", *trainings}
+    assert not rules & {"generate_scenes", "prepare_dataset"}
 
 
 def test_without_the_upper_bound_its_column_goes(finished):

@@ -150,9 +150,8 @@ def test_submission_has_vocs_layout_indices_and_palette(tmp_path):
         assert archive.getnames() == [f"{SUBMISSION}/{image}.png" for image in sorted(tested)]
         archive.extractall(tmp_path / "server", filter="data")
     for image in tested:
-        expected = segmentation.predict(
-            network, read_image(devkit / f"JPEGImages/{image}.jpg"), **settings["inference"]
-        )
+        pixels = read_image(devkit / f"JPEGImages/{image}.jpg")
+        (expected,) = segmentation.predict(network, [pixels], **settings["inference"])
         assert len(np.unique(expected)) > 1  # else no index would be tested
         with Image.open(tmp_path / "server" / SUBMISSION / f"{image}.png") as label_map:
             assert label_map.mode == "P"

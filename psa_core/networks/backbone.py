@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
@@ -77,6 +79,11 @@ class Backbone(nn.Module):
             (images - self.mean) / self.std, indices=3
         )
         return Features(levels, final)
+
+
+def to_batch(images: Sequence[np.ndarray], device: torch.device) -> torch.Tensor:
+    """Images uint8 [H, W, 3] of one size as float [B, 3, H, W] in [0, 1] on a device."""
+    return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 def scaled(images: torch.Tensor, scale: float, stride: int) -> torch.Tensor:

@@ -21,6 +21,7 @@ rule label_affinity:
         "results/logs/label_affinity/{shard}.log",
     benchmark:
         "results/benchmarks/label_affinity/{shard}.tsv"
+    threads: threads_beside(len(shards("train_aug")))
     params:
         settings=settings(
             **config["affinity"]["labels"], true_masks=config["affinity"]["true_masks"]
@@ -44,6 +45,7 @@ use rule label_affinity as label_affinity_of_image with:
         "results/logs/label_affinity/{image}.log",
     benchmark:
         "results/benchmarks/label_affinity/{image}.tsv"
+    threads: 1
 
 
 rule train_affinity:
@@ -53,6 +55,7 @@ rule train_affinity:
         classes="results/dataset/classes.csv",
         labels=files_of_shards("results/affinity/labels", shards("train_aug")),
         weights=weights_of("affinity"),
+        cache=CACHE,
     output:
         network="results/affinity/network.pt",
         losses="results/affinity/losses.csv",
@@ -65,6 +68,7 @@ rule train_affinity:
         settings=settings(
             network=config["affinity"]["network"],
             training=config["affinity"]["training"],
+            cache=config["dataset"]["cache"],
             pairs=config["affinity"]["pairs"],
             seed=config["seed"],
         ),

@@ -7,6 +7,7 @@ rule train_cam:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
         weights=weights_of("cam"),
+        cache=CACHE,
     output:
         network="results/cam/network.pt",
         losses="results/cam/losses.csv",
@@ -19,6 +20,7 @@ rule train_cam:
         settings=settings(
             network=config["cam"]["network"],
             training=config["cam"]["training"],
+            cache=config["dataset"]["cache"],
             seed=config["seed"],
         ),
         checkpoints="results/.checkpoints/cam",

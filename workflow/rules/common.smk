@@ -56,6 +56,17 @@ def shards(part):
     return [shard for shard in SHARDS if shard.startswith(f"{part}_")]
 
 
+def threads_beside(jobs):
+    """Threads of a job of which there are so many: they share the cores, 8 each at most.
+
+    On a cluster, where there is no number of cores, each job has 8 of its own.
+    """
+    cores = workflow.resource_settings.cores
+    if cores is None or workflow.remote_exec:
+        return 8
+    return min(8, max(1, cores // jobs))
+
+
 def images_of_job(wildcards):
     """Images of a job: those of its shard, or the one that was asked for."""
     return [wildcards.image] if "image" in wildcards.keys() else SHARDS[wildcards.shard]

@@ -1,7 +1,12 @@
-"""Data set. Needs the user's files; makes results/dataset/index.csv, checked, that all else reads."""
+"""Data set. Needs the user's files; makes results/dataset/index.csv, checked, that all else reads.
+
+With dataset.cache the trainings read results/dataset/cache.h5 in place of the image files.
+"""
 
 SCENES = "results/dataset/scenes"
-DATASET = config["dataset"]
+# What the index depends on: not on whether its images are cached.
+DATASET = {key: value for key, value in config["dataset"].items() if key != "cache"}
+CACHE = "results/dataset/cache.h5" if config["dataset"]["cache"] else []
 
 if DATASET["format"] == "scenes":
     # Once drawn, the scenes are a VOC devkit like any other.
@@ -37,3 +42,27 @@ rule prepare_dataset:
         settings=settings(dataset=DATASET, lists=digest(IMAGES), scored=digest(SCORED)),
     script:
         "../scripts/prepare_dataset.py"
+
+
+def largest_training_side():
+    """The greatest longest side of all trainings, in pixels; None where one takes any size."""
+    trainings = (config[stage]["training"] for stage in ("cam", "affinity", "segmentation"))
+    ranges = [training["longest_side"] for training in trainings]
+    return max(high for _, high in ranges) if all(ranges) else None
+
+
+rule cache_images:
+    """Decode the training images once, at the greatest size that a training needs."""
+    input:
+        index="results/dataset/index.csv",
+    output:
+        "results/dataset/cache.h5",
+    log:
+        "results/logs/cache_images.log",
+    benchmark:
+        "results/benchmarks/cache_images.tsv"
+    threads: 8
+    params:
+        longest_side=largest_training_side(),
+    script:
+        "../scripts/cache_images.py"

@@ -13,6 +13,7 @@ rule refine_labels:
         "results/logs/refine_labels/{shard}.log",
     benchmark:
         "results/benchmarks/refine_labels/{shard}.tsv"
+    threads: threads_beside(len(shards("train_aug")))
     params:
         settings=settings(**config["labels"]),
         images=images_of_job,
@@ -34,3 +35,4 @@ use rule refine_labels as refine_labels_of_image with:
         "results/logs/refine_labels/{image}.log",
     benchmark:
         "results/benchmarks/refine_labels/{image}.tsv"
+    threads: 1

@@ -59,6 +59,7 @@ rule train_segmentation:
         classes="results/dataset/classes.csv",
         labels=lambda w: files_of_shards(TRAINED_ON[w.model][1], shards("train_aug")),
         weights=weights_of("segmentation"),
+        cache=CACHE,
     output:
         network="results/{model}/network.pt",
         losses="results/{model}/losses.csv",
@@ -71,6 +72,7 @@ rule train_segmentation:
         settings=settings(
             network=config["segmentation"]["network"],
             training=config["segmentation"]["training"],
+            cache=config["dataset"]["cache"],
             seed=config["seed"],
         ),
         images=lambda w: TRAINED_ON[w.model][0],

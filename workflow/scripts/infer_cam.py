@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core import cam, logs, networks
+from psa_core import cam, inference, logs, networks
 from psa_core.artifacts import write_array, write_manifest
 from psa_core.compute import open_device
-from psa_core.datasets.index import read_classes, read_image, read_index
+from psa_core.datasets.index import read_classes, read_index
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
@@ -18,9 +18,12 @@ with logs.stage(snakemake.log[0], settings=settings):
     )
     classes = read_classes(snakemake.input.classes)
     images = read_index(snakemake.input.index, snakemake.params.images)
-    for row in logs.progress(images.itertuples(), total=len(images), label="images"):
-        maps = cam.class_activation_maps(
-            network, read_image(row.path), classes.indices(row.labels), **settings
-        )
+
+    def predict(rows, pixels):
+        labels = [classes.indices(row.labels) for row in rows]
+        return cam.class_activation_maps(network, pixels, labels, **settings)
+
+    results = inference.predictions(predict, images, device)
+    for row, maps in logs.progress(results, total=len(images), label="images"):
         write_array(pattern.format(row.image), maps)
     write_manifest(snakemake.output.get("manifest"), map(pattern.format, images.image))

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core import logs, networks, segmentation
+from psa_core import inference, logs, networks, segmentation
 from psa_core.artifacts import write_label_map, write_manifest
 from psa_core.compute import open_device
-from psa_core.datasets.index import read_classes, read_image, read_index
+from psa_core.datasets.index import read_classes, read_index
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
@@ -16,7 +16,11 @@ with logs.stage(snakemake.log[0], settings=settings):
     network = networks.read(snakemake.input.network, device)
     classes = read_classes(snakemake.input.classes)
     images = read_index(snakemake.input.index, snakemake.params.images)
-    for row in logs.progress(images.itertuples(), total=len(images), label="images"):
-        prediction = segmentation.predict(network, read_image(row.path), **settings)
-        write_label_map(pattern.format(row.image), classes.mask_values(prediction))
+
+    def predict(rows, pixels):
+        return segmentation.predict(network, pixels, **settings)
+
+    results = inference.predictions(predict, images, device)
+    for row, labels in logs.progress(results, total=len(images), label="images"):
+        write_label_map(pattern.format(row.image), classes.mask_values(labels))
     write_manifest(snakemake.output.get("manifest"), map(pattern.format, images.image))

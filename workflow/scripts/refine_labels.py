@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core import labels, logs
+from psa_core import labels, logs, parallel
 from psa_core.artifacts import read_array, write_label_map, write_manifest
 from psa_core.datasets.index import read_classes, read_image, read_index
 
@@ -13,12 +13,16 @@ settings, pattern = snakemake.params.settings, snakemake.params.labels
 with logs.stage(snakemake.log[0], settings=settings):
     classes = read_classes(snakemake.input.classes)
     images = read_index(snakemake.input.index, snakemake.params.images)
-    for row in logs.progress(images.itertuples(), total=len(images), label="images"):
-        label_map = labels.refine(
+
+    def refine(row):
+        return labels.refine(
             read_image(row.path),
             read_array(snakemake.params.scores.format(row.image)),
             classes.indices(row.labels),
             **settings,
         )
+
+    results = parallel.in_processes(refine, images, processes=snakemake.threads)
+    for row, label_map in logs.progress(results, total=len(images), label="images"):
         write_label_map(pattern.format(row.image), label_map)
     write_manifest(snakemake.output.get("manifest"), map(pattern.format, images.image))

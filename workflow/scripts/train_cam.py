@@ -30,4 +30,5 @@ with logs.stage(snakemake.log[0], settings=settings):
         device=snakemake.config["device"],
         devices=snakemake.config["devices"],
         threads=snakemake.threads,
+        cache=snakemake.input.cache or None,
     )

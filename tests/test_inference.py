@@ -1,0 +1,187 @@
+"""Batches of images of one size against each image alone, as on a GPU but on the CPU."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from psa_core import affinity, cam, inference, segmentation
+from psa_core.datasets import DatasetError
+from psa_core.networks.backbone import Features
+from psa_core.networks.cam import CamNetwork
+
+# What decides on batches is the device's name alone; networks and images stay on the CPU.
+DEVICES = {"alone": torch.device("cpu"), "in batches": torch.device("cuda")}
+LABELS = [[1], [1, 3], [2, 3], [1, 2, 3], [3], [2], [1, 2]]
+
+
+class Convolutions(nn.Module):
+    """A backbone of two strided convolutions with random weights; stride 4."""
+
+    stride, final_channels = 4, 6
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 5, 3, stride=2, padding=1), nn.Tanh(), nn.Conv2d(5, 6, 3, 2, padding=1)
+        )
+
+    def forward(self, images):
+        return Features([], self.layers(images - 0.5))
+
+
+class Head(nn.Module):
+    """Backbone and a 1x1 convolution: three classes, or as many features."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = Convolutions()
+        self.last = nn.Conv2d(6, 3, 1)
+
+    def forward(self, images):
+        features = self.last(self.backbone(images).final)
+        return 9 * (features - features.mean((2, 3), keepdim=True))  # no class is everywhere
+
+
+@pytest.fixture
+def images(tmp_path, rng):
+    """The index of seven images: four of 33 x 50 pixels, two of 50 x 33, one of 24 x 40."""
+    sizes = [(33, 50), (50, 33), (33, 50), (24, 40), (33, 50), (50, 33), (33, 50)]
+    rows = []
+    for k, (height, width) in enumerate(sizes):
+        path = tmp_path / f"{k}.png"
+        coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((width, height)).save(path)
+        rows.append({"image": f"i{k}", "path": str(path), "height": height, "width": width})
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    """Three images of 33 x 50 pixels a batch."""
+    monkeypatch.setattr(inference, "BATCH_PIXELS", 3 * 33 * 50 + 100)
+
+
+def test_groups_have_one_size_and_at_most_so_many_pixels(images):
+    groups = inference.batches(images, 3 * 33 * 50 + 100)
+    assert [[row.image for row in group] for group in groups] == [
+        ["i0", "i2", "i4"],
+        ["i1", "i5"],
+        ["i3"],
+        ["i6"],
+    ]
+
+
+def test_an_image_larger_than_a_batch_is_alone(images):
+    assert [[row.image for row in group] for group in inference.batches(images, 1)] == [
+        [f"i{k}"] for k in range(7)
+    ]
+
+
+def test_voc_images_come_in_eights():
+    images = pd.DataFrame({"image": range(17), "height": 375, "width": 500})
+    groups = inference.batches(images, inference.BATCH_PIXELS)
+    assert [len(group) for group in groups] == [8, 8, 1]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_class_maps_of_a_batch_are_those_of_each_image(images, small_batches, flip):
+    network = CamNetwork(Convolutions(), 3).eval()
+    options = {"scales": [0.5, 1.0, 1.7], "flip": flip, "stride": 5}
+
+    def predict(rows, pixels):
+        labels = [LABELS[row.Index] for row in rows]
+        return cam.class_activation_maps(network, pixels, labels, **options)
+
+    alone, batched = run(predict, images)
+    assert {image: len(maps) for image, maps in alone.items()} == {
+        f"i{k}": len(classes) for k, classes in enumerate(LABELS)
+    }
+    for image in alone:
+        np.testing.assert_allclose(batched[image], alone[image], atol=1e-4)
+    assert all(np.abs(maps).max() > 0.9 for maps in alone.values())
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_label_maps_of_a_batch_are_those_of_each_image(images, small_batches, flip):
+    network = Head()
+
+    def predict(rows, pixels):
+        return segmentation.predict(network, pixels, scales=[0.6, 1.0, 1.5], flip=flip)
+
+    alone, batched = run(predict, images)
+    for image, labels in alone.items():
+        assert len(np.unique(labels)) > 1
+        assert (batched[image] == labels).mean() > 0.999  # but for a tie
+
+
+def test_edges_of_a_batch_are_those_of_each_image(images, small_batches):
+    network = Head()
+
+    def predict(rows, pixels):
+        return affinity.edges(network, pixels, gamma=3, distance="sum", scale=1.3)
+
+    alone, batched = run(predict, images)
+    for image, edges in alone.items():
+        assert np.nanstd(edges) > 0.05
+        np.testing.assert_allclose(batched[image], edges, atol=1e-3)  # half precision
+
+
+def run(predict, images):
+    """Predictions by image name: each image alone, and in batches."""
+    results = [list(inference.predictions(predict, images, d)) for d in DEVICES.values()]
+    order = [[row.image for row, _ in result] for result in results]
+    assert order == [[f"i{k}" for k in range(7)], ["i0", "i2", "i4", "i1", "i5", "i3", "i6"]]
+    return [{row.image: prediction for row, prediction in result} for result in results]
+
+
+@pytest.mark.parametrize("device", DEVICES.values(), ids=DEVICES)
+def test_each_image_goes_with_its_row(images, small_batches, device):
+    def predict(rows, pixels):
+        return list(zip([row.image for row in rows], pixels, strict=True))
+
+    seen = list(inference.predictions(predict, images, device))
+    assert len(seen) == 7
+    for row, (image, pixels) in seen:
+        assert row.image == image
+        np.testing.assert_array_equal(pixels, Image.open(row.path))
+
+
+def test_two_images_are_read_ahead_and_no_more(images, monkeypatch):
+    read, predicted, ahead = [], [], []
+    read_image = inference.read_image
+    monkeypatch.setattr(inference, "read_image", lambda path: read.append(path) or read_image(path))
+
+    def predict(rows, pixels):
+        predicted.extend(rows)
+        end = time.monotonic() + 5
+        while len(read) < min(7, len(predicted) + 2) and time.monotonic() < end:
+            time.sleep(0.01)
+        ahead.append(len(read) - len(predicted))
+        return pixels
+
+    list(inference.predictions(predict, images, torch.device("cpu")))
+    assert ahead == [2, 2, 2, 2, 2, 1, 0]
+
+
+@pytest.mark.parametrize("device", DEVICES.values(), ids=DEVICES)
+def test_a_corrupt_image_is_named_after_those_before_it(images, small_batches, device):
+    broken = images.path[5]
+    with open(broken, "r+b") as file:
+        file.truncate(60)
+    results = inference.predictions(lambda rows, pixels: pixels, images, device)
+    before = ["i0", "i2", "i4"] if device.type == "cuda" else ["i0", "i1", "i2", "i3", "i4"]
+    assert [next(results)[0].image for _ in before] == before
+    with pytest.raises(DatasetError, match=f"{broken}: cannot be decoded"):
+        next(results)
+
+
+def test_an_image_of_another_size_than_the_index_has_is_named(images):
+    Image.new("RGB", (40, 30)).save(images.path[3])
+    with pytest.raises(ValueError, match=r"3.png: 40 x 30 pixels, but 40 x 24 .*prepare_dataset"):
+        list(inference.predictions(lambda rows, pixels: pixels, images, torch.device("cpu")))

@@ -1,0 +1,123 @@
+"""Processes over images: the same results in order, and an end with whoever started them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from psa_core import labels, parallel
+
+ROOT = Path(__file__).parents[1]
+DCRF = {
+    "iterations": 3,
+    "gaussian": {"sxy": 3, "compat": 3},
+    "bilateral": {"sxy": 20, "srgb": 13, "compat": 10},
+}
+
+
+@pytest.fixture
+def images():
+    return pd.DataFrame({"image": list("abcdefg")})
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_results_are_in_order(images, processes):
+    def call(row):
+        time.sleep(0.05 * (row.image == "a"))  # so that others overtake it
+        return row.image.upper(), os.getpid()
+
+    found = list(parallel.in_processes(call, images, processes=processes))
+    assert [(row.image, result) for row, (result, _) in found] == list(
+        zip("abcdefg", "ABCDEFG", strict=True)
+    )
+    workers = {process for _, (_, process) in found}
+    assert (workers == {os.getpid()}) == (processes == 1)
+    assert len(workers) <= processes
+
+
+def test_refined_labels_are_those_of_one_process(images, rng):
+    pixels = rng.integers(0, 256, (7, 24, 30, 3), dtype=np.uint8)
+    scores = rng.random((7, 3, 6, 8), dtype=np.float32)
+
+    def refine(row):
+        k = row.Index
+        return labels.refine(pixels[k], scores[k], [2, 5], confidence=0.8, dcrf=DCRF)
+
+    one, two = (
+        [result for _, result in parallel.in_processes(refine, images, processes=processes)]
+        for processes in (1, 2)
+    )
+    assert len({each.tobytes() for each in one}) == 7
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_error_names_its_image(images, processes):
+    def call(row):
+        if row.image == "c":
+            raise ValueError("scores have another shape")
+
+    with pytest.raises(ValueError, match=r"another shape") as caught:
+        list(parallel.in_processes(call, images, processes=processes))
+    assert caught.value.__notes__ == ["image c"]
+
+
+def test_a_killed_process_is_reported(images):
+    def call(row):
+        if row.image == "c":
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.05)
+
+    with pytest.raises(RuntimeError, match=r"killed at one of the images .*c.*memory"):
+        list(parallel.in_processes(call, images, processes=2))
+
+
+CALLER = """
+import os, sys, time
+import pandas as pd
+from psa_core import parallel
+
+def call(row):
+    print(os.getpid(), flush=True)
+    time.sleep(1 if row.image == "a" else 0.2)
+
+images = pd.DataFrame({"image": ["a", *"b" * int(sys.argv[1])]})
+list(parallel.in_processes(call, images, processes=2))
+"""
+
+
+@pytest.mark.parametrize("waiting", [1, 200])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_processes_end_with_their_caller(number, waiting):
+    """Ctrl-C goes to the whole group of processes, Snakemake's signal to the script alone."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CALLER, str(waiting)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as caller:
+        workers = {int(caller.stdout.readline()) for _ in range(2)}
+        assert len(workers) == 2
+        time.sleep(0.5)  # a worker that has done its only image waits
+        os.killpg(caller.pid, number) if number == signal.SIGINT else caller.send_signal(number)
+        # Its output ends when the last process that can write to it has ended.
+        _, errors = caller.communicate(timeout=10)
+    assert caller.returncode in (-number, 1)
+    assert ("KeyboardInterrupt" in errors) == (number == signal.SIGINT)
+    assert errors.count("Traceback") == (number == signal.SIGINT)
+
+
+@pytest.mark.parametrize("script", ["label_affinity", "refine_labels"])
+def test_scripts_that_fork_do_not_load_torch(script):
+    lines = (ROOT / f"workflow/scripts/{script}.py").read_text().splitlines()
+    imports = [line for line in lines if line.startswith(("from psa_core", "import "))]
+    assert any("parallel" in line for line in imports)
+    program = "\n".join([*imports, "import sys; sys.exit('torch' in sys.modules)"])
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
