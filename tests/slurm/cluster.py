@@ -1,8 +1,8 @@
 """A SLURM of one node on this machine, for as long as a test needs it.
 
-Root, and Debian's or Ubuntu's packages slurmctld, slurmd, slurm-client and munge. It wants no systemd
-and no cgroups. Its node claims more CPUs and memory than the machine may have and a GPU that is none,
-so that the shipped profile's jobs fit.
+Needs root and the packages slurmctld, slurmd, slurm-client and munge; wants neither systemd nor
+cgroups. Its node claims more CPUs and memory than the machine may have, and a GPU that is none, so
+that jobs of the shipped profile fit.
 """
 
 import os
