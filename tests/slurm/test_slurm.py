@@ -68,7 +68,7 @@ def test_the_workflow_resumes_after_scancel_and_gives_what_a_local_run_gives(tmp
     local.mkdir()
     remote.mkdir()
     config = {**TINY, "dataset": {**TINY["dataset"], "shards": 1}}
-    config["cam"]["training"]["epochs"] = 30  # so that it can be stopped on its way
+    config["cam"]["training"]["epochs"] = 15  # so that it can be stopped on its way
     status, printed = run(command(local, "default", config, "--cores", "2", "results/metrics.csv"))
     assert status == 0, printed
 
