@@ -9,10 +9,10 @@ COCO ?= data/coco
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install metrics voc12 coco models bench test testslow format clean
+.PHONY: help install metrics voc12 coco models bench test testslow test-slurm format clean
 
 help:  ## show these lines
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed  ## create .venv with all that is needed
 
@@ -45,10 +45,16 @@ test: install  ## lint, format check and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not slurm"
 
 testslow: install  ## the tests that take minutes each
 	$(BIN)/pytest -m slow
+
+test-slurm: install  ## the workflow in a real SLURM on this machine (Debian or Ubuntu, as root)
+	@type munged slurmctld slurmd sbatch >/dev/null 2>&1 || { apt-get update -qq \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		munge slurmctld slurmd slurm-client; }
+	$(BIN)/pytest -m slurm
 
 models: install  ## print a table of the networks: parameters, FLOPs, maps
 	$(BIN)/python -m psa_core.networks.summary

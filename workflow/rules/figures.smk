@@ -19,6 +19,7 @@ rule figure_stages:
         "results/logs/figure_stages.log",
     benchmark:
         "results/benchmarks/figure_stages.tsv"
+    localrule: True
     params:
         images=SHOWN,
         maps="results/cam/maps/{}.npy",
@@ -43,6 +44,7 @@ rule figure_predictions:
         "results/logs/figure_predictions.log",
     benchmark:
         "results/benchmarks/figure_predictions.tsv"
+    localrule: True
     params:
         images=SHOWN_VAL,
         predictions="results/segmentation/predictions/{}.png",
@@ -60,5 +62,6 @@ rule figure_metrics:
         "results/logs/figure_metrics.log",
     benchmark:
         "results/benchmarks/figure_metrics.tsv"
+    localrule: True
     script:
         "../scripts/figure_metrics.py"

@@ -30,6 +30,7 @@ for scored, split in {"cam": "train", "val_cam": "val"}.items():
             f"results/logs/evaluate_{scored}.log",
         benchmark:
             f"results/benchmarks/evaluate_{scored}.tsv"
+        localrule: True
         params:
             settings=settings(alpha=config["cam"]["alpha"]),
             split=split,
@@ -55,6 +56,7 @@ for scored, (stage, split, folder) in LABEL_MAPS.items():
             f"results/logs/evaluate_{scored}.log",
         benchmark:
             f"results/benchmarks/evaluate_{scored}.tsv"
+        localrule: True
         params:
             stage=stage,
             split=split,
@@ -77,6 +79,7 @@ rule metrics:
         "results/logs/metrics.log",
     benchmark:
         "results/benchmarks/metrics.tsv"
+    localrule: True
     params:
         scored=[stage for stage, split in SPLITS.items() if SCORED[split]],
     script:

@@ -19,6 +19,7 @@ for table, scored in STAGE_TABLES.items():
             f"results/logs/table_{table}.log",
         benchmark:
             f"results/benchmarks/table_{table}.tsv"
+        localrule: True
         params:
             settings=settings(**config["tables"]),
         script:
@@ -35,6 +36,7 @@ rule table_segmentation:
         "results/logs/table_segmentation.log",
     benchmark:
         "results/benchmarks/table_segmentation.tsv"
+    localrule: True
     params:
         settings=settings(**config["tables"]),
         models=list(TRAINED_ON),

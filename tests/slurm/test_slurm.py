@@ -1,0 +1,91 @@
+"""The workflow through a real sbatch, with the profile that is shipped."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from cluster import cluster
+from PIL import Image
+
+pytestmark = pytest.mark.slurm
+
+ROOT = Path(__file__).parents[2]
+TINY = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+# What a node of two CPUs without accounting wants in place of the profile's. The number of threads
+# is that of the local run: sums of floats depend on it.
+HERE = ["--slurm-no-account", "--slurm-status-command", "squeue", "--max-threads", "2"]
+HERE += ["--slurm-init-seconds-before-status-checks", "10", "--latency-wait", "10"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slurm():
+    with cluster():
+        yield
+
+
+def command(folder: Path, profile: str, config: dict, *arguments: str) -> list[str]:
+    """The command that runs the workflow in a folder."""
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    snakemake = [str(Path(sys.executable).with_name("snakemake")), "--directory", str(folder)]
+    snakemake += [
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--configfile",
+        str(folder / "config.yaml"),
+    ]
+    return [*snakemake, "--workflow-profile", str(ROOT / "profiles" / profile), *arguments]
+
+
+def run(command: list[str]) -> tuple[int, str]:
+    """The exit status of a command and what it prints."""
+    done = subprocess.run(command, stdout=-1, stderr=subprocess.STDOUT, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+def test_a_failing_job_is_shown_with_its_log(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for image in "abcd":
+        Image.new("RGB", (32, 32)).save(data / f"{image}.png")
+    (data / "d.png").write_text("no image")
+    (data / "labels.csv").write_text("image,labels\n" + "".join(f"{i}.png,cat\n" for i in "abcd"))
+    config = {**TINY, "dataset": {"format": "folder", "root": "data", "val": None}}
+    config["affinity"] = {**TINY["affinity"], "true_masks": []}
+    config["segmentation"] = {**TINY["segmentation"], "upper_bound": False}
+    arguments = [*HERE, "--retries", "0", "--", "results/dataset/index.csv"]
+    status, printed = run(command(tmp_path, "slurm", config, *arguments))
+    assert status == 1, printed
+    assert "Error in rule prepare_dataset:" in printed
+    assert "log: results/logs/prepare_dataset.log" in printed
+    assert "data/d.png: cannot be decoded" in printed
+
+
+def test_the_workflow_resumes_after_scancel_and_gives_what_a_local_run_gives(tmp_path):
+    local, remote = tmp_path / "local", tmp_path / "slurm"
+    local.mkdir()
+    remote.mkdir()
+    config = {**TINY, "dataset": {**TINY["dataset"], "shards": 1}}
+    config["cam"]["training"]["epochs"] = 15  # so that it can be stopped on its way
+    status, printed = run(command(local, "default", config, "--cores", "2", "results/metrics.csv"))
+    assert status == 0, printed
+
+    arguments = [*HERE, "--retries", "0", "--", "results/metrics.csv"]
+    submit = command(remote, "slurm", config, *arguments)
+    with (remote / "printed").open("w") as file:
+        workflow = subprocess.Popen(submit, stdout=file, stderr=file)
+        while not (remote / "results/.checkpoints/cam/last.ckpt").exists():
+            assert workflow.poll() is None, (remote / "printed").read_text()
+            time.sleep(0.2)
+        subprocess.run(["scancel", "--user", "root"], check=True)
+        assert workflow.wait(120) == 1
+    assert "Error in rule train_cam" in (remote / "printed").read_text()
+    assert not (remote / "results/cam/network.pt").exists()
+
+    status, printed = run(submit)
+    assert status == 0, printed
+    assert "going on from" in (remote / "results/logs/train_cam.log").read_text()
+    metrics = [folder / "results/metrics.csv" for folder in (local, remote)]
+    assert metrics[1].read_bytes() == metrics[0].read_bytes()
