@@ -28,4 +28,6 @@ with logs.stage(snakemake.log[0], settings=settings):
         device=snakemake.config["device"],
         devices=snakemake.config["devices"],
         threads=snakemake.threads,
+        launcher=snakemake.resources.get("mpi"),
+        nodes=snakemake.resources.get("nodes", 1),
     )
