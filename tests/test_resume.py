@@ -58,21 +58,22 @@ def steps_run(folder) -> int:
 
 
 def test_killed_at_random_moments_ends_as_an_unbroken_training(unbroken, tmp_path):
-    """kill -9 at moments after the first step that are drawn from a seed."""
+    """kill -9 at steps, and at moments within them, that are drawn from a seed."""
     expected, paths = unbroken
-    rng, kills, again = random.Random(0), 0, 0
-    while not (tmp_path / "network.pt").exists():
-        before = steps_run(tmp_path)
+    rng, kills = random.Random(0), 0
+    for _ in range(20):
+        before, steps = steps_run(tmp_path), rng.randint(1, 7)
         process = start(tiny_training.train_slowly, tmp_path, paths)
-        while steps_run(tmp_path) == before and process.is_alive():
-            time.sleep(0.01)
-        process.join(rng.uniform(0, 0.5))
+        while steps_run(tmp_path) < before + steps and process.is_alive():
+            time.sleep(0.005)
+        process.join(rng.uniform(0, 0.1))
         process.kill()
         process.join()
         kills += process.exitcode == -signal.SIGKILL
-        again += before == 0
+        if process.exitcode == 0:
+            break
     assert kills >= 3
-    assert again < kills  # it did not start anew each time
+    assert steps_run(tmp_path) < STEPS * kills  # it did not start anew each time
     assert_same(tmp_path, expected)
 
 
