@@ -37,7 +37,7 @@ def processes(device: torch.device, devices: int) -> dict:
         "devices": devices // nodes,
         "num_nodes": nodes,
         # Not all that a backbone computes enters each loss: some parameters have no gradient.
-        "strategy": DDPStrategy(find_unused_parameters=True) if devices > 1 else "auto",
+        "strategy": DDPStrategy(static_graph=True) if devices > 1 else "auto",
         "plugins": [WholeCheckpoints(), environment],
     }
 

@@ -45,6 +45,7 @@ def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and advertisements
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
     warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
+    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
     warnings.filterwarnings("ignore", "The `srun` command is available on your system")
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")

@@ -115,7 +115,7 @@ class Stages(nn.Module):
             nn.Conv2d(3, 8, 8, stride=8), nn.GroupNorm(2, 8), nn.BatchNorm2d(8), nn.ReLU()
         )
         self.backbone[2].requires_grad_(False)
-        self.affinity = nn.Sequential(self.backbone, nn.Conv2d(8, 6, 1))
+        self.affinity = nn.Sequential(self.backbone, nn.Conv2d(8, 6, 1, bias=False))
         self.affinity.stride = 8
         self.cam = nn.Sequential(
             self.backbone, nn.Conv2d(8, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -156,7 +156,7 @@ def train_stages(folder: Path, images: Path, devices: int, fails: int = -1) -> N
 
     torch.set_num_threads(1)
     torch.manual_seed(3)
-    network = Stages()
+    network = Stages().train()
     paths = sorted(images.glob("*.png"))
     targets = [path.parent / "labels" / path.name for path in paths]
     transform = training_transform(**TRANSFORM | {"crop_size": 40, "longest_side": [40, 48]})
