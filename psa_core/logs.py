@@ -25,22 +25,20 @@ def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
     """Log a stage to `path` and to the terminal: versions and facts first, time and outcome last.
 
     An error is written to the log with its traceback and goes on to the caller. Where a training
-    has a process for each device, the first writes the log; the others only warn on the terminal.
+    has a process for each device, the others than the first log errors alone.
     """
     device = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", 0)))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if device == 0 and not os.environ.get(APPEND):
+        Path(path).write_text("", encoding="utf-8")
+    file = logging.FileHandler(path, mode="a", encoding="utf-8")
     terminal = logging.StreamHandler(sys.stderr)
-    handlers: list[logging.Handler] = [terminal]
-    if device == 0:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        if not os.environ.get(APPEND):
-            Path(path).write_text("", encoding="utf-8")
-        file = logging.FileHandler(path, mode="a", encoding="utf-8")
-        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        handlers.append(file)
-    else:
-        terminal.setFormatter(logging.Formatter(f"device {device}: %(message)s"))
-        terminal.setLevel(logging.WARNING)
-    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    name = f"device {device}: " if device else ""
+    file.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {name}%(message)s"))
+    terminal.setFormatter(logging.Formatter(f"{name}%(message)s"))
+    for handler in (file, terminal):
+        handler.setLevel(logging.ERROR if device else logging.INFO)
+    logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
     logging.captureWarnings(True)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and advertisements
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")

@@ -109,6 +109,7 @@ def test_a_device_that_fails_ends_all(images, tmp_path, device):
     _, printed = process.communicate(timeout=200)
     assert process.returncode != 0
     assert "RuntimeError: no memory left" in printed
+    assert "RuntimeError: no memory left" in (tmp_path / "log").read_text()
     assert not (tmp_path / "network.pt").exists()
 
 

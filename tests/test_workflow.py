@@ -252,6 +252,7 @@ SMALL = "dataset: {format: scenes, scenes: {train: 20, val: 2}}"
     ("config", "message"),
     [
         ("dataset: {format: voc, root: nowhere}", "dataset.root: 'nowhere' is not a folder"),
+        (f"{SMALL}\ndevices: 3", "devices: 3 cannot share cam.training.batch_size, 16, equally"),
         ("dataset: {format: scenes}\nwalk: {betta: 8}", "walk.betta: unknown key"),
         (f"{SMALL}\ncam: {{maps: nowhere}}", "cam.maps: 'nowhere' is not a folder"),
         (f"{SMALL}\ncam: {{maps: .}}", "lacks the maps of 20 training images, the first is scene_"),
