@@ -259,7 +259,8 @@ def fit(
         drop_last=True,
         pin_memory=device.type == "cuda",
     )
-    network.to(memory_format=torch.channels_last)
+    # Lightning leaves the mode as it is; `train` keeps the norms of frozen stages as they are.
+    network.to(memory_format=torch.channels_last).train()
     if devices > 1 and device.type == "cuda":
         share_batch_norms(network)
     task = Task(network, losses, optimizer, seed=seed)

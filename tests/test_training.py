@@ -334,6 +334,15 @@ def test_train_writes_the_network_and_its_losses(train, tmp_path):
     assert not (tmp_path / "checkpoints").exists()
 
 
+def test_norms_of_frozen_stages_keep_their_statistics(train, tmp_path):
+    train()
+    trained = torch.load(tmp_path / "network.pt", weights_only=True)["state"]
+    start = networks.build("cam", NETWORK, 2).state_dict()
+    frozen, learning = "backbone.network.bn1.running_mean", "backbone.network.bn2.running_mean"
+    assert torch.equal(trained[frozen], start[frozen])
+    assert not torch.equal(trained[learning], start[learning])
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -156,7 +156,7 @@ def train_stages(folder: Path, images: Path, devices: int, fails: int = -1) -> N
 
     torch.set_num_threads(1)
     torch.manual_seed(3)
-    network = Stages().train()
+    network = Stages()
     paths = sorted(images.glob("*.png"))
     targets = [path.parent / "labels" / path.name for path in paths]
     transform = training_transform(**TRANSFORM | {"crop_size": 40, "longest_side": [40, 48]})
