@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from psa_core.artifacts import IGNORE
-from psa_core.compute import half_precision
+from psa_core.compute import batch_mean, half_precision
 from psa_core.networks.affinity import AffinityNetwork
 from psa_core.networks.backbone import scaled, to_batch
 from psa_core.pairs import inner_cells, neighbour_offsets, pair_slices
@@ -92,16 +92,13 @@ def affinity_losses(
     sets = {name: torch.cat(pairs) for name, pairs in parts.items()}
     # -log W is the distance itself; 1e-5 keeps -log(1 - W) finite where features coincide.
     terms = {
-        "foreground": _mean(sets["foreground"]),
-        "background": _mean(sets["background"]),
-        "negative": _mean(-torch.log(-torch.expm1(-sets["negative"]) + 1e-5)),
+        "foreground": sets["foreground"],
+        "background": sets["background"],
+        "negative": -torch.log(-torch.expm1(-sets["negative"]) + 1e-5),
     }
+    terms = {name: batch_mean(pairs.sum(), pairs.numel()) for name, pairs in terms.items()}
     terms["loss"] = terms["foreground"] + terms["background"] + 2 * terms["negative"]
     return terms
-
-
-def _mean(values: torch.Tensor) -> torch.Tensor:
-    return values.sum() / max(1, values.numel())
 
 
 def losses(

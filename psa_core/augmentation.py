@@ -103,18 +103,37 @@ class EpochSampler(Sampler):
     """Shuffled keys (epoch, i); the order is a function of the seed and the epoch alone.
 
     A resumed training therefore sees what an unbroken one would have, whatever the workers did.
+
+    batch_size: images of a step over all devices; those left over sit the epoch out.
+    rank, world_size: which of how many equal parts of each batch are this process's.
+    start: steps of the training that are done; their keys are left out, but count in the length,
+    as Lightning wants it of a training that goes on within an epoch.
     """
 
-    def __init__(self, length: int, *, seed: int):
+    def __init__(
+        self,
+        length: int,
+        *,
+        seed: int,
+        batch_size: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+        start: int = 0,
+    ):
         self.length, self.seed, self.epoch = length, seed, 0
+        self.batch_size, self.steps, self.start = batch_size, length // batch_size, start
+        part = batch_size // world_size
+        self.part = slice(rank * part, (rank + 1) * part)
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
+        return self.steps * (self.part.stop - self.part.start)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
-        return ((self.epoch, int(i)) for i in order)
+        batches = order[: self.steps * self.batch_size].reshape(self.steps, self.batch_size)
+        done = max(0, self.start - self.epoch * self.steps)
+        return ((self.epoch, int(i)) for i in batches[done:, self.part].flat)

@@ -1,4 +1,4 @@
-"""The machine that networks run on: device, threads, memory."""
+"""The machine that networks run on: devices, threads, memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import sys
 
 import torch
+from torch import distributed
 
 
 def open_device(device: str, threads: int) -> torch.device:
@@ -25,6 +26,20 @@ def open_device(device: str, threads: int) -> torch.device:
 def half_precision(device: torch.device) -> torch.autocast:
     """float16 where a GPU runs a network, as in training; a CPU's results stay those of float32."""
     return torch.autocast(device.type, torch.float16, enabled=device.type == "cuda")
+
+
+def batch_mean(total: torch.Tensor, count: int | torch.Tensor) -> torch.Tensor:
+    """The mean over a batch that several devices share, from this device's sum and count.
+
+    Lightning averages gradients and losses over the devices. Devices count differently many pixels
+    or pairs, so each divides by the mean count, and the average is the mean over the whole batch.
+    On one device it is total / count, or 0 where nothing is counted.
+    """
+    counts = torch.as_tensor(count, dtype=torch.int64, device=total.device).clone()
+    if not distributed.is_initialized():
+        return total / counts.clamp(min=1)
+    distributed.all_reduce(counts)
+    return total * distributed.get_world_size() / counts.clamp(min=1)
 
 
 def keep_memory() -> None:

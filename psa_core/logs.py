@@ -16,6 +16,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 log = logging.getLogger(__name__)
+APPEND = "PSA_APPEND_LOG"  # set where this process goes on with the log of the one that started it
 PACKAGES = ("torch", "torchvision", "lightning", "timm", "numpy", "scipy", "pydensecrf2")
 
 
@@ -23,17 +24,27 @@ PACKAGES = ("torch", "torchvision", "lightning", "timm", "numpy", "scipy", "pyde
 def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
     """Log a stage to `path` and to the terminal: versions and facts first, time and outcome last.
 
-    An error is written to the log with its traceback and goes on to the caller.
+    An error is written to the log with its traceback and goes on to the caller. Where a training
+    has a process for each device, the others than the first log errors alone.
     """
+    device = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", 0)))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(path, mode="w", encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    if device == 0 and not os.environ.get(APPEND):
+        Path(path).write_text("", encoding="utf-8")
+    file = logging.FileHandler(path, mode="a", encoding="utf-8")
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.setFormatter(logging.Formatter("%(message)s"))
+    name = f"device {device}: " if device else ""
+    file.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {name}%(message)s"))
+    terminal.setFormatter(logging.Formatter(f"{name}%(message)s"))
+    for handler in (file, terminal):
+        handler.setLevel(logging.ERROR if device else logging.INFO)
     logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
     logging.captureWarnings(True)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and advertisements
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
+    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
+    warnings.filterwarnings("ignore", "The `srun` command is available on your system")
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     start = time.monotonic()
@@ -42,6 +53,9 @@ def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
         log.info("%s: %s", name, fact)
     try:
         yield logging.getLogger("psa_core")
+    except SystemExit as stop:
+        log.warning("%s", stop)
+        raise
     except BaseException:
         log.exception("failed after %.0f s", time.monotonic() - start)
         raise

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from psa_core.artifacts import IGNORE
-from psa_core.compute import half_precision
+from psa_core.compute import batch_mean, half_precision
 from psa_core.networks.backbone import scaled, to_batch
 
 
@@ -20,7 +20,7 @@ def losses(
     """Cross entropy of images [B, 3, H, W] against label maps [B, H, W], 255 ignored."""
     logits = F.interpolate(network(images), labels.shape[1:], mode="bilinear", align_corners=False)
     total = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
-    return {"loss": total / (labels != IGNORE).sum().clamp(min=1)}
+    return {"loss": batch_mean(total, (labels != IGNORE).sum())}
 
 
 @torch.inference_mode()

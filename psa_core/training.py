@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import shutil
@@ -20,11 +19,12 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from torch import nn
 from torch.utils.data import DataLoader
 
-from psa_core import networks
+from psa_core import networks, resume
 from psa_core.artifacts import write_table
 from psa_core.augmentation import EpochSampler, TrainingImages, training_transform
 from psa_core.compute import open_device
 from psa_core.datasets.cache import longest_side_of
+from psa_core.devices import processes, run_in_tasks, share_batch_norms
 
 log = logging.getLogger(__name__)
 
@@ -74,14 +74,16 @@ class Task(lightning.LightningModule):
         self.network, self.losses, self.optimizer, self.seed = network, losses, optimizer, seed
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
-        # Dropout then depends on the step alone: a resumed training repeats an unbroken one.
-        torch.manual_seed(self.seed + self.global_step)
+        # Dropout then depends on step and device alone: a resumed training repeats an unbroken one.
+        step = (self.seed + self.global_step) * self.trainer.world_size
+        torch.manual_seed(step + self.global_rank)
 
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
+    def training_step(
+        self, batch: tuple[torch.Tensor, torch.Tensor], _: int
+    ) -> dict[str, torch.Tensor]:
         terms = self.losses(self.network, *batch)
-        self.log_dict(terms, on_step=False, on_epoch=True, batch_size=len(batch[0]))
-        self.log("running_loss", terms["loss"], prog_bar=True, logger=False)
-        return terms["loss"]
+        self.log("running_loss", terms["loss"].detach(), prog_bar=True, logger=False)
+        return terms
 
     def configure_optimizers(self) -> dict:
         options = dict(self.optimizer)
@@ -125,6 +127,8 @@ def train(
     devices: int,
     threads: int,
     cache: str | Path | None = None,
+    launcher: str | None = None,
+    nodes: int = 1,
 ) -> None:
     """Build the network of a stage, train it on images and targets, write it.
 
@@ -132,10 +136,16 @@ def train(
     `loss_settings`.
     paths, targets, cache: see `TrainingImages`. classes: number of object classes C.
     network, training: the sections of the stage's configuration.
+    devices: see `fit`. launcher, nodes: see `run_in_tasks`.
+    threads: cores of this node, or of each task of a SLURM job.
     checkpoints: a folder of this training's own; removed once the network is written.
     output, losses_output: files of the network and of its losses, a row an epoch.
     Raises ValueError where there are fewer images than one batch, or a loss is not finite.
     """
+    if run_in_tasks(launcher, devices, nodes):
+        return
+    if not launcher:  # SLURM gives each task as many
+        threads = max(1, threads // devices)
     chosen = open_device(device, threads)
     files = [path for path in [Path(network.get("weights", ""))] if path.is_file()]
     stamp = [stage, classes, network, training, seed, list(map(str, paths))]
@@ -160,6 +170,8 @@ def train(
         devices=devices,
         workers=max(1, threads // 2),
     )
+    if table is None:
+        return
     networks.write(output, built, stage, network, classes)
     write_table(losses_output, table)
     shutil.rmtree(checkpoints)
@@ -187,94 +199,121 @@ def fit(
     device: torch.device,
     devices: int = 1,
     workers: int = 0,
-) -> pd.DataFrame:
+) -> pd.DataFrame | None:
     """Train a network in place; interrupted, the next call with the same stamp goes on.
 
-    folder: where the last epoch's checkpoint lives while the training lasts.
+    batch_size: images of a step over all devices.
+    folder: where the last checkpoint lives while the training lasts.
     stamp: builtins that the weights depend on; a checkpoint with another stamp is thrown away.
-    Returns the mean losses, one row an epoch.
+    devices: number of processes, each with a GPU where `device` is one. They are those of the SLURM
+    job step where it has as many tasks; else this process starts the others, which run its script.
+    workers: processes that load images, for each device.
+    Returns the mean losses, one row an epoch, in the process that is to write them; in others None.
+    Raises ValueError for fewer images than a batch, a batch or GPUs that do not suit the devices,
+    and a loss that is not finite; SystemExit after a signal (see `resume.StopOnSignal`).
     """
     if len(images) < batch_size:
         raise ValueError(
             f"{len(images)} training images are fewer than one batch of {batch_size}: "
             "add images, or lower training.batch_size"
         )
-    checkpoint = _checkpoint_of(folder, stamp)
-    loader = DataLoader(
-        images,
-        batch_size=batch_size,
-        sampler=EpochSampler(len(images), seed=seed),
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        drop_last=True,
-        pin_memory=device.type == "cuda",
-    )
+    if batch_size % devices:
+        raise ValueError(
+            f"training.batch_size {batch_size} cannot be shared equally by {devices} devices: "
+            "set one of them to a divisor of the other"
+        )
     is_terminal = sys.stderr.isatty()
-    report = Report(epochs)
+    report = Report()
     trainer = lightning.Trainer(
         max_epochs=epochs,
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=devices,
+        **processes(device, devices),
         precision="16-mixed" if device.type == "cuda" else "32-true",
         logger=False,
         callbacks=[
-            # The report comes first, so that a checkpoint holds the losses of its own epoch.
+            # The report comes first, so that a checkpoint holds the losses up to its own step.
             report,
+            resume.StopOnSignal(folder / "last.ckpt"),
             ModelCheckpoint(folder, filename="last", enable_version_counter=False),
             *([TQDMProgressBar()] if is_terminal else []),
         ],
         enable_progress_bar=is_terminal,
         enable_model_summary=False,
+        use_distributed_sampler=False,
     )
-    task = Task(network.to(memory_format=torch.channels_last), losses, optimizer, seed=seed)
+    checkpoint = resume.last_checkpoint(folder, stamp, is_first=trainer.is_global_zero)
+    start = resume.steps_done(checkpoint)
+    if checkpoint:
+        log.info("going on from %s, step %d", checkpoint, start)
+    sampler = EpochSampler(
+        len(images),
+        seed=seed,
+        batch_size=batch_size,
+        rank=trainer.global_rank,
+        world_size=trainer.world_size,
+        start=start,
+    )
+    loader = DataLoader(
+        images,
+        batch_size=batch_size // devices,
+        sampler=sampler,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=resume.ignore_signals,
+        drop_last=True,
+        pin_memory=device.type == "cuda",
+    )
+    # Lightning leaves the mode as it is; `train` keeps the norms of frozen stages as they are.
+    network.to(memory_format=torch.channels_last).train()
+    if devices > 1 and device.type == "cuda":
+        share_batch_norms(network)
+    task = Task(network, losses, optimizer, seed=seed)
     trainer.fit(task, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     network.cpu().eval()
-    return pd.DataFrame(report.rows)
-
-
-def _checkpoint_of(folder: Path, stamp: object) -> Path | None:
-    """The checkpoint to go on from; leftovers of another configuration are removed."""
-    digest = hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()
-    stamped, checkpoint = folder / "stamp", folder / "last.ckpt"
-    if stamped.exists() and stamped.read_text() == digest:
-        if checkpoint.exists():
-            log.info("going on from %s", checkpoint)
-            return checkpoint
-        return None
-    if stamped.exists():
-        log.info("%s belongs to another configuration or data: training starts anew", folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    stamped.write_text(digest)
-    return None
+    return pd.DataFrame(report.rows) if trainer.is_global_zero else None
 
 
 class Report(Callback):
-    """A line an epoch with the losses and the time left; stops at a loss that is not finite."""
+    """Mean losses of each epoch, in a line with the time left; stops at one that is not finite."""
 
-    def __init__(self, epochs: int):
-        self.epochs, self.start, self.first = epochs, 0.0, 0
+    def __init__(self):
+        self.start, self.first = 0.0, 0
+        self.sums: dict[str, torch.Tensor | float] = {}  # of the epoch's steps so far
         self.rows: list[dict[str, float]] = []
 
     def state_dict(self) -> dict:
-        return {"rows": self.rows}
+        sums = {name: float(total) for name, total in self.sums.items()}
+        return {"rows": self.rows, "sums": sums}
 
     def load_state_dict(self, state: dict) -> None:
-        self.rows = state["rows"]
+        self.rows, self.sums = state["rows"], state["sums"]
 
     def on_train_start(self, trainer: lightning.Trainer, task: Task) -> None:
-        self.start, self.first = time.monotonic(), trainer.current_epoch
+        self.start, self.first = time.monotonic(), trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, task: Task, outputs: dict[str, torch.Tensor], *_: object
+    ) -> None:
+        for name, value in outputs.items():
+            value = trainer.strategy.reduce(value.detach().double(), reduce_op="mean")
+            self.sums[name] = self.sums.get(name, 0.0) + value
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: Task) -> None:
-        metrics = sorted(trainer.callback_metrics.items())
-        losses = {name: float(value) for name, value in metrics if name != "running_loss"}
+        steps = trainer.num_training_batches
+        losses = {name: float(total) / steps for name, total in sorted(self.sums.items())}
         if not all(map(math.isfinite, losses.values())):
             raise ValueError(f"a loss is not finite ({losses}): lower optimizer.learning_rate")
+        self.sums = {}
         done = trainer.current_epoch + 1
         self.rows.append({"epoch": done, **losses})
         seconds = time.monotonic() - self.start
-        left = seconds / (done - self.first) * (self.epochs - done)
+        step, end = trainer.global_step, trainer.estimated_stepping_batches
+        left = seconds / (step - self.first) * (end - step)
         terms = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
         log.info(
-            "epoch %d/%d: %s, %.0f s so far, %.0f s left", done, self.epochs, terms, seconds, left
+            "epoch %d/%d: %s, %.0f s so far, %.0f s left",
+            done,
+            trainer.max_epochs,
+            terms,
+            seconds,
+            left,
         )

@@ -161,6 +161,36 @@ def test_order_is_a_function_of_seed_and_epoch():
     assert len(EpochSampler(20, seed=0)) == 20
 
 
+def test_devices_share_each_batch():
+    """Eleven images make two batches of four on one device, and halves of the same on two."""
+
+    def keys(**options):
+        sampler = EpochSampler(11, seed=3, batch_size=4, **options)
+        sampler.set_epoch(2)
+        return list(sampler), len(sampler)
+
+    (whole, length), halves = keys(), [keys(rank=rank, world_size=2) for rank in range(2)]
+    assert len(set(whole)) == len(whole) == length == 8
+    for half, length in halves:
+        assert len(half) == length == 4
+    for step in range(2):
+        shared = [key for half, _ in halves for key in half[2 * step : 2 * step + 2]]
+        assert sorted(shared) == sorted(whole[4 * step : 4 * step + 4])
+
+
+@pytest.mark.parametrize(("epoch", "left"), [(1, 1), (2, 2)])
+def test_a_sampler_goes_on_after_the_steps_that_are_done(epoch, left):
+    """Three of four steps done: one of epoch 1 is left and all of epoch 2; the length stays."""
+
+    def keys(start):
+        sampler = EpochSampler(8, seed=3, batch_size=4, start=start)
+        sampler.set_epoch(epoch)
+        assert len(sampler) == 8
+        return list(sampler)
+
+    assert keys(start=3) == keys(start=0)[-4 * left :]
+
+
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_worker_processes_make_the_same_batches(write_images, start):
     """A spawned worker is a new interpreter, with another seed for Python's hashes."""

@@ -242,6 +242,16 @@ def test_network_read_from_a_file_answers_as_the_one_written(stage, settings, tm
     torch.testing.assert_close(found(images), network.eval()(images), rtol=1e-4, atol=1e-5)
 
 
+def test_equal_networks_have_equal_bytes(tmp_path):
+    """A path of its own would stand in the file that torch.save writes to it."""
+    network, settings = build("cam"), {"backbone": "resnet18"}
+    contents = set()
+    for name in ("a.pt", "b.pt"):
+        networks.write(tmp_path / name, network, "cam", settings, 3)
+        contents.add((tmp_path / name).read_bytes())
+    assert len(contents) == 1
+
+
 @torch.no_grad()
 def test_network_is_read_at_another_output_stride(tmp_path):
     settings = {"backbone": "resnet18", "output_stride": 32, "frozen_stages": 0}

@@ -5,46 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from tiny_training import OPTIMIZER, TRANSFORM, Tiny, losses
 
 from psa_core import cam, networks, training
 from psa_core.augmentation import TrainingImages, training_transform
 from psa_core.datasets.cache import write_cache
 
 CPU = torch.device("cpu")
-OPTIMIZER = {
-    "name": "sgd",
-    "learning_rate": 0.1,
-    "momentum": 0.9,
-    "new_layer_factor": 10,
-    "bias_factor": 2,
-    "weight_decay": 5e-4,
-    "schedule": "poly",
-}
-TRANSFORM = {
-    "crop_size": 16,
-    "longest_side": [16, 24],
-    "color_jitter": {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1},
-}
-
-
-class Tiny(nn.Module):
-    """A backbone with a batch norm, dropout and a new layer: [B, 2] scores."""
-
-    def __init__(self):
-        super().__init__()
-        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
-        self.dropout = nn.Dropout(0.5)
-        self.head = nn.Linear(4, 2)
-
-    def forward(self, images):
-        return self.head(self.dropout(self.backbone(images).mean((2, 3))))
-
-
-def losses(network, images, labels):
-    fit = (network(images) - labels).square().mean()
-    size = network.head.weight.square().sum()
-    return {"fit": fit, "size": size, "loss": fit + 0.01 * size}
 
 
 class StopAt:
@@ -387,6 +354,15 @@ def test_train_writes_the_network_and_its_losses(train, tmp_path):
     assert lines[0] == "epoch,loss"
     assert [line.split(",")[0] for line in lines[1:]] == ["1", "2"]
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_norms_of_frozen_stages_keep_their_statistics(train, tmp_path):
+    train()
+    trained = torch.load(tmp_path / "network.pt", weights_only=True)["state"]
+    start = networks.build("cam", NETWORK, 2).state_dict()
+    frozen, learning = "backbone.network.bn1.running_mean", "backbone.network.bn2.running_mean"
+    assert torch.equal(trained[frozen], start[frozen])
+    assert not torch.equal(trained[learning], start[learning])
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,35 @@ def test_true_masks_train_the_upper_bound_and_those_of_cats_affinitynet(finished
     assert 0 < cats < len(index)
 
 
+def test_a_second_folder_has_the_same_bytes(finished, tmp_path):
+    """All that is made, but for logs and times."""
+    targets = ["results/metrics.csv", "results/tables/boundaries.csv", "results/figures/stages.png"]
+    snakemake(tmp_path, "--", *targets)
+    made = {path.relative_to(tmp_path) for path in artifacts_of(tmp_path)}
+    assert {path.suffix for path in made} >= {".csv", ".pt", ".npy", ".png", ".h5", ".txt"}
+    assert len(made) > 100
+    differ = [p for p in made if (tmp_path / p).read_bytes() != (finished / p).read_bytes()]
+    assert differ == []
+
+
+def artifacts_of(folder: Path) -> list[Path]:
+    """Files under results/ that tell nothing of the time that they took."""
+    files = (path for path in (folder / "results").rglob("*") if path.is_file())
+    return [f for f in files if not {"logs", "benchmarks"} & set(f.parts) and f.name[0] != "."]
+
+
+def test_a_training_on_two_devices(copy):
+    """Snakemake's script is started once more; the first process alone writes."""
+    (copy / "results/cam/network.pt").unlink()
+    target = "results/cam/network.pt"
+    printed = snakemake(copy, "--config", "devices=2", "device=cpu", "--", target)
+    assert "MEMBER: 2/2" in printed
+    log = (copy / "results/logs/train_cam.log").read_text()
+    assert log.count("epoch 4/4") == log.count("done in") == 1
+    assert (copy / "results/cam/losses.csv").read_text().count("\n") == 1 + 4
+    assert not any((copy / "results/.checkpoints").iterdir())
+
+
 def test_class_maps_of_another_method(copy):
     """Maps taken from a folder go the same way; no network is trained or asked."""
     shutil.copytree(copy / "results/cam/maps", copy / "theirs")
@@ -307,6 +336,7 @@ SMALL = "dataset: {format: scenes, scenes: {train: 20, val: 2}}"
     ("config", "message"),
     [
         ("dataset: {format: voc, root: nowhere}", "dataset.root: 'nowhere' is not a folder"),
+        (f"{SMALL}\ndevices: 3", "devices: 3 cannot share cam.training.batch_size, 16, equally"),
         ("dataset: {format: scenes}\nwalk: {betta: 8}", "walk.betta: unknown key"),
         (f"{SMALL}\ncam: {{maps: nowhere}}", "cam.maps: 'nowhere' is not a folder"),
         (f"{SMALL}\ncam: {{maps: .}}", "lacks the maps of 20 training images, the first is scene_"),

@@ -102,8 +102,9 @@ def write(path: str | Path, network: nn.Module, stage: str, settings: dict, clas
         "classes": classes,
         "state": {key: tensor.cpu() for key, tensor in network.state_dict().items()},
     }
-    with replacing(path) as temporary:
-        torch.save(saved, temporary)
+    # A path's random name would stand in the file, and equal networks would differ in bytes.
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        torch.save(saved, file)
 
 
 def read(path: str | Path, device: torch.device, **changes: object) -> nn.Module:

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import os
+import signal
 from pathlib import Path
 
 import yaml
@@ -30,6 +31,9 @@ with open(workflow.source_path("../../config/schema.yaml")) as schema_file:
 # Threads that wait for work should sleep: spinning slows the data loader on the same cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# SLURM warns all processes before the time limit: trainings save their state, nothing else minds.
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
 IMAGES, SCORED, CLASSES = read_lists(config["dataset"])
 
 for stage in ("cam", "affinity", "segmentation"):
@@ -39,6 +43,11 @@ for stage in ("cam", "affinity", "segmentation"):
         raise ConfigError(
             f"{stage}.training.batch_size: {batch_size} is more than the "
             f"{len(IMAGES['train_aug'])} training images; lower it or add images"
+        )
+    if is_trained and batch_size % config["devices"]:
+        raise ConfigError(
+            f"devices: {config['devices']} cannot share {stage}.training.batch_size, {batch_size}, "
+            "equally; set one of them to a divisor of the other"
         )
 
 SHARDS = shards_of(IMAGES, config["dataset"]["shards"])

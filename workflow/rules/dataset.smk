@@ -8,6 +8,10 @@ SCENES = "results/dataset/scenes"
 DATASET = {key: value for key, value in config["dataset"].items() if key != "cache"}
 CACHE = "results/dataset/cache.h5" if config["dataset"]["cache"] else []
 
+# The greatest longest side that a training sees, in pixels; None where one takes any size.
+SIDES = [config[stage]["training"]["longest_side"] for stage in ("cam", "affinity", "segmentation")]
+CACHED_SIDE = max(high for _, high in SIDES) if all(SIDES) else None
+
 if DATASET["format"] == "scenes":
     # Once drawn, the scenes are a VOC devkit like any other.
     DATASET = {**DATASET, "format": "voc", "root": SCENES, "classes": list(SCENE_CLASSES)}
@@ -44,13 +48,6 @@ rule prepare_dataset:
         "../scripts/prepare_dataset.py"
 
 
-def largest_training_side():
-    """The greatest longest side of all trainings, in pixels; None where one takes any size."""
-    trainings = (config[stage]["training"] for stage in ("cam", "affinity", "segmentation"))
-    ranges = [training["longest_side"] for training in trainings]
-    return max(high for _, high in ranges) if all(ranges) else None
-
-
 rule cache_images:
     """Decode the training images once, at the greatest size that a training needs."""
     input:
@@ -63,6 +60,6 @@ rule cache_images:
         "results/benchmarks/cache_images.tsv"
     threads: 8
     params:
-        longest_side=largest_training_side(),
+        longest_side=CACHED_SIDE,
     script:
         "../scripts/cache_images.py"

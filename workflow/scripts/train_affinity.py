@@ -29,4 +29,6 @@ with logs.stage(snakemake.log[0], settings=settings):
         devices=snakemake.config["devices"],
         threads=snakemake.threads,
         cache=snakemake.input.cache or None,
+        launcher=snakemake.resources.get("mpi"),
+        nodes=snakemake.resources.get("nodes", 1),
     )

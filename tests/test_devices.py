@@ -1,0 +1,140 @@
+"""Trainings on several devices: two processes on this CPU, against one with the same batches."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import timm
+import tiny_training
+import torch
+from PIL import Image
+from torch import nn
+
+from psa_core import devices
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Four images; of the first two half of the labels are ignored, of the others a tenth."""
+    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(3)
+    (folder / "labels").mkdir()
+    for i in range(4):
+        noise = rng.integers(0, 256, (48, 40, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{i}.png")
+        labels = rng.integers(0, 3, (12, 10), dtype=np.uint8)
+        labels[rng.random(labels.shape) < (0.5 if i < 2 else 0.1)] = 255
+        Image.fromarray(labels.repeat(4, 0).repeat(4, 1)).save(folder / f"labels/{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone")
+    tiny_training.train_stages(folder, images, devices=1)
+    return folder
+
+
+def start(folder, images, fails=-1, **environment):
+    """The script of two devices."""
+    command = [sys.executable, tiny_training.__file__, str(folder), str(images), "2", str(fails)]
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def assert_same_training(folder, alone):
+    """Each loss of each of 20 steps within 1e-4, and the weights that they led to."""
+    found, expected = (pd.read_csv(f / "losses.csv").set_index("epoch") for f in (folder, alone))
+    assert len(expected) == 20
+    assert list(expected) == [
+        "affinity", "background", "cam", "foreground", "loss", "negative", "segmentation"
+    ]  # fmt: skip
+    assert (expected.std() > 0.01).all()  # they learn
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-4, atol=0)
+    weights = [torch.load(f / "network.pt", weights_only=True) for f in (folder, alone)]
+    for name, value in weights[1].items():
+        torch.testing.assert_close(weights[0][name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_two_devices_train_as_one(images, alone, tmp_path):
+    process = start(tmp_path, images)
+    _, printed = process.communicate(timeout=200)
+    assert process.returncode == 0, printed
+    assert_same_training(tmp_path, alone)
+    log = (tmp_path / "log").read_text()
+    assert log.count("python 3.") == log.count("epoch 20/20") == log.count("done in") == 1
+    assert "device 1" not in printed
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_tasks_of_a_slurm_step_train_as_one(images, alone, tmp_path, nodes):
+    """As srun starts them: no process starts another."""
+    processes = [
+        start(
+            tmp_path,
+            images,
+            SLURM_JOB_ID=str(10_000 + os.getpid() % 9_000),
+            SLURM_NTASKS="2",
+            SLURM_STEP_NUM_TASKS="2",
+            SLURM_STEP_NUM_NODES=str(nodes),
+            SLURM_NNODES=str(nodes),
+            SLURM_NTASKS_PER_NODE=str(2 // nodes),
+            SLURM_NODELIST="127.0.0.1",
+            SLURM_PROCID=str(rank),
+            SLURM_LOCALID=str(rank if nodes == 1 else 0),
+            SLURM_NODEID=str(0 if nodes == 1 else rank),
+        )
+        for rank in range(2)
+    ]
+    for process in processes:
+        _, printed = process.communicate(timeout=200)
+        assert process.returncode == 0, printed
+    assert_same_training(tmp_path, alone)
+    assert (tmp_path / "log").read_text().count("done in") == 1
+
+
+@pytest.mark.parametrize("device", [0, 1])
+def test_a_device_that_fails_ends_all(images, tmp_path, device):
+    process = start(tmp_path, images, fails=device)
+    _, printed = process.communicate(timeout=200)
+    assert process.returncode != 0
+    assert "RuntimeError: no memory left" in printed
+    assert "RuntimeError: no memory left" in (tmp_path / "log").read_text()
+    assert not (tmp_path / "network.pt").exists()
+
+
+def test_devices_must_share_a_batch_equally(images, tmp_path):
+    with pytest.raises(ValueError, match=r"batch_size 4 cannot be shared equally by 3 devices"):
+        tiny_training.train_stages(tmp_path, images, devices=3)
+
+
+def test_more_gpus_than_there_are_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match=r"devices is 2 on 1 node.*torch sees 1 GPU"):
+        devices.processes(torch.device("cuda"), 2)
+
+
+def test_batch_norms_that_learn_are_shared_and_keep_their_activation():
+    network = timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    network.conv_stem.requires_grad_(False)
+    network.bn1.requires_grad_(False)
+    network.eval()
+    names, image = list(network.state_dict()), torch.rand(1, 3, 32, 32)
+    expected = network(image)
+    devices.share_batch_norms(network)
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    assert [isinstance(norm, nn.SyncBatchNorm) for norm in norms] == [
+        False, *[True] * (len(norms) - 1)
+    ]  # fmt: skip
+    assert list(network.state_dict()) == names
+    assert torch.equal(network(image), expected)

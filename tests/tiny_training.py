@@ -1,0 +1,177 @@
+"""Trainings of two layers, for tests that kill them or run them on several devices."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from psa_core import affinity, cam, logs, segmentation, training
+from psa_core.artifacts import write_table
+from psa_core.augmentation import TrainingImages, training_transform
+
+OPTIMIZER = {
+    "name": "sgd",
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "new_layer_factor": 10,
+    "bias_factor": 2,
+    "weight_decay": 5e-4,
+    "schedule": "poly",
+}
+TRANSFORM = {
+    "crop_size": 16,
+    "longest_side": [16, 24],
+    "color_jitter": {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1},
+}
+
+
+class Tiny(nn.Module):
+    """A backbone with a batch norm, dropout and a new layer: [B, 2] scores."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+        self.dropout = nn.Dropout(0.5)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, images):
+        return self.head(self.dropout(self.backbone(images).mean((2, 3))))
+
+
+def losses(network, images, labels):
+    fit = (network(images) - labels).square().mean()
+    size = network.head.weight.square().sum()
+    return {"fit": fit, "size": size, "loss": fit + 0.01 * size}
+
+
+def train_tiny(
+    folder: Path, paths: list[Path], before_step: Callable[[int], None], *, workers: int = 0
+) -> None:
+    """Twelve steps of the tiny network; writes network.pt, losses.csv and, at each step, calls."""
+
+    def called(network, images, labels):
+        with open(folder / "calls", "a") as calls:
+            calls.write("x")
+        before_step((folder / "calls").stat().st_size)
+        return losses(network, images, labels)
+
+    torch.set_num_threads(1)
+    torch.manual_seed(3)
+    network = Tiny()
+    labels = [torch.tensor([float(i % 2), 1 - i % 2]) for i in range(len(paths))]
+    images = TrainingImages(paths, labels, training_transform(**TRANSFORM), seed=0)
+    table = training.fit(
+        network, called, images, epochs=3, batch_size=2, optimizer=OPTIMIZER, seed=0,
+        folder=folder / "checkpoints", stamp=0, device=torch.device("cpu"), workers=workers,
+    )  # fmt: skip
+    torch.save(network.state_dict(), folder / "network.pt")
+    write_table(folder / "losses.csv", table)
+
+
+def train_slowly(folder: Path, paths: list[Path]) -> None:
+    """Steps of 50 ms, to be killed."""
+    train_tiny(folder, paths, lambda _: time.sleep(0.05))
+
+
+def train_until_half_saved(folder: Path, paths: list[Path]) -> None:
+    """Kills itself with half of its second checkpoint written."""
+    saved, save = [], torch.save
+
+    def save_half(state, path):
+        saved.append(path)
+        save(state, path)
+        if len(saved) == 2:
+            os.truncate(path, os.path.getsize(path) // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.save = save_half
+    train_tiny(folder, paths, lambda _: None)
+
+
+def train_until_signalled(folder: Path, paths: list[Path], number: int) -> None:
+    """A signal to this process and its workers, as SLURM sends it, in the sixth step."""
+
+    def send(step):
+        if step == 6:
+            os.killpg(0, number)
+
+    os.setpgid(0, 0)
+    train_tiny(folder, paths, send, workers=1)
+
+
+class Stages(nn.Module):
+    """The three networks on one layer, and a layer that no loss reaches."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(
+            nn.Conv2d(3, 8, 8, stride=8), nn.GroupNorm(2, 8), nn.BatchNorm2d(8), nn.ReLU()
+        )
+        self.backbone[2].requires_grad_(False)
+        self.affinity = nn.Sequential(self.backbone, nn.Conv2d(8, 6, 1, bias=False))
+        self.affinity.stride = 8
+        self.cam = nn.Sequential(
+            self.backbone, nn.Conv2d(8, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
+        self.segmentation = nn.Sequential(self.backbone, nn.Conv2d(8, 3, 1))
+        self.unused = nn.Linear(2, 2)
+
+    def train(self, mode: bool = True) -> Stages:
+        super().train(mode)
+        self.backbone[2].eval()
+        return self
+
+
+def stage_losses(network: Stages, images: torch.Tensor, labels: torch.Tensor) -> dict:
+    """All losses of the three stages; `loss` is their sum."""
+    present = torch.stack([(labels == c).flatten(1).any(1) for c in (1, 2)], dim=1).float()
+    settings = {"gamma": 3, "distance": "mean", "reduction": "centre"}
+    terms = affinity.losses(network.affinity, images, labels, **settings)
+    terms["affinity"] = terms.pop("loss")
+    terms["cam"] = cam.losses(network.cam, images, present)["loss"]
+    terms["segmentation"] = segmentation.losses(network.segmentation, images, labels)["loss"]
+    terms["loss"] = terms["affinity"] + terms["cam"] + terms["segmentation"]
+    return terms
+
+
+def train_stages(folder: Path, images: Path, devices: int, fails: int = -1) -> None:
+    """Twenty steps of four images, an epoch each; writes network.pt and losses.csv.
+
+    fails: the device that fails in the second step.
+    """
+    steps = []
+
+    def checked(network, images, labels):
+        steps.append(len(images))
+        if len(steps) == 2 and int(os.environ.get("LOCAL_RANK", 0)) == fails:
+            raise RuntimeError("no memory left")
+        return stage_losses(network, images, labels)
+
+    torch.set_num_threads(1)
+    torch.manual_seed(3)
+    network = Stages()
+    paths = sorted(images.glob("*.png"))
+    targets = [path.parent / "labels" / path.name for path in paths]
+    transform = training_transform(**TRANSFORM | {"crop_size": 40, "longest_side": [40, 48]})
+    table = training.fit(
+        network, checked, TrainingImages(paths, targets, transform, seed=0), epochs=20,
+        batch_size=4, optimizer=OPTIMIZER | {"name": "adamw", "learning_rate": 0.01}, seed=0,
+        folder=folder / "checkpoints", stamp=0, device=torch.device("cpu"), devices=devices,
+    )  # fmt: skip
+    assert set(steps) == {4 // devices}
+    if table is not None:
+        torch.save(network.state_dict(), folder / "network.pt")
+        table.to_csv(folder / "losses.csv", index=False)
+
+
+if __name__ == "__main__":
+    folder, images, devices, fails = sys.argv[1:]
+    with logs.stage(Path(folder) / "log"):
+        train_stages(Path(folder), Path(images), int(devices), int(fails))
