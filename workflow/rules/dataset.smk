@@ -28,12 +28,16 @@ rule prepare_dataset:
     output:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
-        shards=[f"results/dataset/shards/{shard}.csv" for shard in SHARDS],
     log:
         "results/logs/prepare_dataset.log",
     benchmark:
         "results/benchmarks/prepare_dataset.tsv"
     params:
-        settings=settings(dataset=DATASET, lists=digest(IMAGES), scored=digest(SCORED)),
+        settings=settings(
+            dataset=DATASET,
+            lists=digest(IMAGES),
+            scored=digest(SCORED),
+            contents=digest(CONTENTS),
+        ),
     script:
         "../scripts/prepare_dataset.py"
