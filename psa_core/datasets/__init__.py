@@ -5,7 +5,7 @@ An image has an id (a safe file name), image-level labels, and a mask or none. F
 `val` is for the segmentation model, and so is `test`, of which nothing is known but the images.
 A format is a module with `read(dataset) -> Source` and `files(dataset)`.
 
-This module is read by the Snakefile at each start: no torch, no pandas, and no image is opened.
+This module is read by the Snakefile at each start: no torch, no pandas, and no image is decoded.
 The full check, `index.prepare`, and what the stages read are in `psa_core.datasets.index`.
 """
 
@@ -15,16 +15,16 @@ from types import ModuleType
 from typing import NamedTuple
 
 from psa_core.datasets import folder, voc
-from psa_core.datasets.contents import Files, contents
+from psa_core.datasets.contents import Files, read_contents
 from psa_core.datasets.source import DatasetError, fail, union
 
 __all__ = [
     "DatasetError",
     "Files",
     "Lists",
-    "contents",
     "format_of",
     "label_files",
+    "read_contents",
     "read_lists",
     "shards_of",
 ]

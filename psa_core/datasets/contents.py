@@ -23,7 +23,7 @@ class Files(NamedTuple):
     mask: Path | None
 
 
-def contents(files: Mapping[str, Files], cache: str | Path) -> dict[str, Files]:
+def read_contents(files: Mapping[str, Files], cache: str | Path) -> dict[str, Files]:
     """The same with each file's SHA-256 in its place, whatever its name and times.
 
     files: by image. cache: see `digests`.

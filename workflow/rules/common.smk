@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from psa_core.config import NO_FILES, ConfigError, complete
-from psa_core.datasets import Files, contents, label_files, read_lists, shards_of
+from psa_core.datasets import Files, label_files, read_contents, read_lists, shards_of
 from psa_core.datasets.scenes import CLASSES as SCENE_CLASSES
 
 # A preset given by --configfile stands alone; defaults come from the schema.
@@ -31,7 +31,7 @@ with open(workflow.source_path("../../config/schema.yaml")) as schema_file:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 IMAGES, SCORED, CLASSES, FILES = read_lists(config["dataset"])
-CONTENTS = contents(FILES, cache=".snakemake/contents.json")
+CONTENTS = read_contents(FILES, cache=".snakemake/contents.json")
 
 # A job depends on the index by what it reads of it (data_of), not by the file. Scenes have no
 # contents yet when a run is planned: what reads them follows the index.
