@@ -133,7 +133,7 @@ def splits(kind="instances"):
 def check_folder(root):
     """The folder is read with COCO's classes, in the order of their ids."""
     dataset = {"format": "folder", "root": str(root), "classes": None}
-    images, scored, _ = datasets.read_lists(dataset)
+    images, scored, *_ = datasets.read_lists(dataset)
     train = [f"train2017__{i:012}" for i in (1, 2)]
     assert images == {
         "train_aug": train,

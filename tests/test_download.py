@@ -312,7 +312,7 @@ def test_voc_2012_with_sbd(serve, tmp_path, archives):
     assert sorted(server.ranges, key=str) == [None, None, "bytes=500-"]
     root = tmp_path / "VOC2012"
     dataset = {"format": "voc", "root": str(root), "classes": ["cat"], "others": "background"}
-    images, scored, _ = datasets.read_lists(dataset)
+    images, scored, *_ = datasets.read_lists(dataset)
     assert images == {"train_aug": ["s1", "s2", "t"], "train": ["t"], "val": ["v"], "test": []}
     assert scored == {"train_aug": ["s1", "s2", "t"], "train": ["t"], "val": ["v"]}
     masks = {path.stem: path for path in (root / "SegmentationClassAug").iterdir()}

@@ -5,7 +5,7 @@ An image has an id (a safe file name), image-level labels, and a mask or none. F
 `val` is for the segmentation model, and so is `test`, of which nothing is known but the images.
 A format is a module with `read(dataset) -> Source` and `files(dataset)`.
 
-This module is read by the Snakefile at each start: no torch, no pandas, and no image is opened.
+This module is read by the Snakefile at each start: no torch, no pandas, and no image is decoded.
 The full check, `index.prepare`, and what the stages read are in `psa_core.datasets.index`.
 """
 
@@ -15,9 +15,19 @@ from types import ModuleType
 from typing import NamedTuple
 
 from psa_core.datasets import folder, voc
-from psa_core.datasets.source import DatasetError, fail
+from psa_core.datasets.contents import Files, read_contents
+from psa_core.datasets.source import DatasetError, fail, union
 
-__all__ = ["DatasetError", "Lists", "format_of", "label_files", "read_lists", "shards_of"]
+__all__ = [
+    "DatasetError",
+    "Files",
+    "Lists",
+    "format_of",
+    "label_files",
+    "read_contents",
+    "read_lists",
+    "shards_of",
+]
 
 SCORED_LISTS = ("train_aug", "train", "val")
 PARTS = ("train_aug", "val", "test")
@@ -31,11 +41,13 @@ class Lists(NamedTuple):
     scored: those of `train_aug`, `train` and `val` that have a mask. Labels are scored on `train`,
     models on `val`; the upper bound trains on those of `train_aug`.
     classes: their names without background, in class order.
+    files: of each image; none of the scenes, which are drawn later.
     """
 
     images: dict[str, list[str]]
     scored: dict[str, list[str]]
     classes: tuple[str, ...]
+    files: dict[str, Files]
 
 
 def read_lists(dataset: dict) -> Lists:
@@ -51,7 +63,15 @@ def read_lists(dataset: dict) -> Lists:
         fail(source.problems)
     lists = source.lists
     scored = {key: [i for i in lists[key] if i in source.masks] for key in SCORED_LISTS}
-    return Lists(lists, scored, source.names)
+    files = {
+        image: Files(
+            source.images.get(image),
+            source.labels.get(image) or source.annotations.get(image),
+            source.masks.get(image),
+        )
+        for image in union(lists)
+    }
+    return Lists(lists, scored, source.names, files)
 
 
 def label_files(dataset: dict) -> list[Path]:
@@ -92,4 +112,4 @@ def _list_scenes(dataset: dict) -> Lists:
 
     lists = scenes.image_names(train=dataset["scenes"]["train"], val=dataset["scenes"]["val"])
     lists = {key: images[: dataset.get("limit")] for key, images in lists.items()}
-    return Lists({**lists, "test": []}, lists, scenes.CLASSES)  # each scene has its mask
+    return Lists({**lists, "test": []}, lists, scenes.CLASSES, {})  # each scene has its mask

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from psa_core.datasets import PARTS, format_of, shards_of
+from psa_core.datasets import format_of
 from psa_core.datasets.source import LISTS, DatasetError, Source, fail, union
 
 SMALLEST_SIDE = 32  # one cell of a feature map at output stride 32
@@ -83,13 +83,6 @@ def prepare(
     if problems:
         fail(problems)
     return _index(source, images, sizes), classes
-
-
-def by_shard(index: pd.DataFrame, shards: int) -> dict[str, pd.DataFrame]:
-    """The rows of each shard of images; see `shards_of`."""
-    lists = {part: index.loc[index[part] == 1, "image"].tolist() for part in PARTS}
-    rows = index.set_index("image", drop=False)
-    return {shard: rows.loc[images] for shard, images in shards_of(lists, shards).items()}
 
 
 def read_index(path: str | Path, images: Sequence[str] | None = None) -> pd.DataFrame:

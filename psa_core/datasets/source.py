@@ -10,7 +10,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, NoReturn
 
@@ -35,6 +35,7 @@ class Source:
     lists: image ids of train_aug, train, val and test, in list order.
     labels: image id -> class names in class order; none are asked for an image of test alone.
     images, masks: image id -> file; an image or mask that does not exist has no entry.
+    annotations: image id -> file of labels that has not been read.
     problems: what is wrong so far, one message each.
     """
 
@@ -45,6 +46,7 @@ class Source:
     images: dict[str, Path]
     masks: dict[str, Path]
     problems: list[str]
+    annotations: dict[str, Path] = field(default_factory=dict)
 
 
 class Row(NamedTuple):

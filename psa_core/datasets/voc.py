@@ -74,7 +74,7 @@ def read(dataset: dict, *, with_labels: bool = True) -> Source:
     """Read lists, labels and folder listings of a devkit.
 
     dataset: the config section of that name.
-    with_labels: False leaves the labels unread where they do not decide the lists.
+    with_labels: False leaves Annotations/*.xml unread where they do not decide the lists.
     Images with none of the selected classes are left out of all lists but test, whose images
     have no labels.
     Raises DatasetError where dataset.root is not a folder; all else goes to Source.problems.
@@ -86,8 +86,11 @@ def read(dataset: dict, *, with_labels: bool = True) -> Source:
     lists = {key: _read_ids(key, paths[key], problems) for key in LISTS if key in paths}
     test = lists.pop("test", [])
     every: dict[str, list[str]] = {}
-    if with_labels or selected != CLASSES:
+    annotations: dict[str, Path] = {}
+    if with_labels or selected != CLASSES or "labels" in paths:
         every = _read_labels(root, paths.get("labels"), union(lists), problems)
+    else:
+        annotations = {i: root / f"Annotations/{i}.xml" for i in union(lists)}
     labels = {image: [c for c in selected if c in names] for image, names in every.items()}
     if selected == CLASSES:
         problems += [
@@ -110,6 +113,7 @@ def read(dataset: dict, *, with_labels: bool = True) -> Source:
         images=_find_images(root, dataset.get("images"), union(lists), problems),
         masks=masks or {},
         problems=problems,
+        annotations=annotations,
     )
     finish_lists(dataset, source)
     return source

@@ -12,8 +12,8 @@ if config["affinity"]["true_masks"]:
 rule label_affinity:
     """Confident areas of one shard of images, by eq. 2 and the dense CRF (section 3.2)."""
     input:
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         maps=of_images("results/cam/maps/{}.npy"),
     output:
         manifest="results/affinity/labels/{shard}.txt",
@@ -27,6 +27,9 @@ rule label_affinity:
             **config["affinity"]["labels"], true_masks=config["affinity"]["true_masks"]
         ),
         images=images_of_job,
+        data=data_of(
+            images_of_job, "image", "labels", *["mask"] * bool(config["affinity"]["true_masks"])
+        ),
         maps="results/cam/maps/{}.npy",
         labels="results/affinity/labels/{}.png",
     script:
@@ -35,8 +38,8 @@ rule label_affinity:
 
 use rule label_affinity as label_affinity_of_image with:
     input:
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         maps=of_images("results/cam/maps/{}.npy"),
         manifest=manifest_of_image("results/affinity/labels"),
     output:
@@ -51,8 +54,8 @@ use rule label_affinity as label_affinity_of_image with:
 rule train_affinity:
     """Train AffinityNet on pairs of cells in the confident areas (paper, eq. 3 to 10)."""
     input:
-        index="results/dataset/index.csv",
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         labels=files_of_shards("results/affinity/labels", shards("train_aug")),
         weights=weights_of("affinity"),
         cache=CACHE,
@@ -72,6 +75,7 @@ rule train_affinity:
             pairs=config["affinity"]["pairs"],
             seed=config["seed"],
         ),
+        data=data_of(IMAGES["train_aug"], "image"),
         labels="results/affinity/labels/{}.png",
         checkpoints="results/.checkpoints/affinity",
     script:
@@ -82,7 +86,7 @@ rule infer_affinity:
     """Affinities of neighbouring cells for one shard of images (paper, eq. 3 and 4)."""
     input:
         network="results/affinity/network.pt",
-        index="results/dataset/shards/{shard}.csv",
+        index=INDEX,
     output:
         edges="results/affinity/edges/{shard}.h5",
     log:
@@ -96,5 +100,7 @@ rule infer_affinity:
             distance=config["affinity"]["pairs"]["distance"],
             scale=config["affinity"]["inference"]["scale"],
         ),
+        images=images_of_job,
+        data=data_of(images_of_job, "image"),
     script:
         "../scripts/infer_affinity.py"

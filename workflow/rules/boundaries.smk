@@ -4,7 +4,7 @@
 rule draw_boundaries:
     """Boundary strength of one shard of images, from the affinities of nearest neighbours."""
     input:
-        index=of_shard("results/dataset/shards/{}.csv"),
+        index=INDEX,
         edges=of_shard("results/affinity/edges/{}.h5"),
     output:
         manifest="results/boundaries/{shard}.txt",
@@ -15,6 +15,7 @@ rule draw_boundaries:
     params:
         settings=settings(gamma=config["affinity"]["pairs"]["gamma"]),
         images=images_of_job,
+        data=data_of(images_of_job, "image"),
         boundaries="results/boundaries/{}.png",
     script:
         "../scripts/draw_boundaries.py"
@@ -22,7 +23,7 @@ rule draw_boundaries:
 
 use rule draw_boundaries as draw_boundaries_of_image with:
     input:
-        index=of_shard("results/dataset/shards/{}.csv"),
+        index=INDEX,
         edges=of_shard("results/affinity/edges/{}.h5"),
         manifest=manifest_of_image("results/boundaries"),
     output:
@@ -36,8 +37,8 @@ use rule draw_boundaries as draw_boundaries_of_image with:
 rule evaluate_boundaries:
     """Score the boundaries of the validation images: F-measures ODS and OIS."""
     input:
-        index="results/dataset/index.csv",
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         boundaries=files_of_shards("results/boundaries", shards("val")),
     output:
         "results/tables/boundaries.csv",
@@ -47,6 +48,7 @@ rule evaluate_boundaries:
         "results/benchmarks/evaluate_boundaries.tsv"
     params:
         images=SCORED["val"],
+        data=data_of(SCORED["val"], "mask"),
         boundaries="results/boundaries/{}.png",
     script:
         "../scripts/evaluate_boundaries.py"

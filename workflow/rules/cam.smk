@@ -4,8 +4,8 @@
 rule train_cam:
     """Train the classification network on image-level labels (paper, section 3.1)."""
     input:
-        index="results/dataset/index.csv",
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         weights=weights_of("cam"),
         cache=CACHE,
     output:
@@ -23,6 +23,7 @@ rule train_cam:
             cache=config["dataset"]["cache"],
             seed=config["seed"],
         ),
+        data=data_of(IMAGES["train_aug"], "image", "labels"),
         checkpoints="results/.checkpoints/cam",
     script:
         "../scripts/train_cam.py"
@@ -32,8 +33,8 @@ rule infer_cam:
     """Class activation maps of one shard of images (paper, eq. 1)."""
     input:
         network="results/cam/network.pt",
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
     output:
         manifest="results/cam/maps/{shard}.txt",
     log:
@@ -44,6 +45,7 @@ rule infer_cam:
     params:
         settings=settings(**config["cam"]["inference"]),
         images=images_of_job,
+        data=data_of(images_of_job, "image", "labels"),
         maps="results/cam/maps/{}.npy",
     script:
         "../scripts/infer_cam.py"
@@ -52,8 +54,8 @@ rule infer_cam:
 use rule infer_cam as infer_cam_of_image with:
     input:
         network="results/cam/network.pt",
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         manifest=manifest_of_image("results/cam/maps"),
     output:
         update("results/cam/maps/{image}.npy"),

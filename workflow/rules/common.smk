@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from psa_core.config import NO_FILES, ConfigError, complete
-from psa_core.datasets import label_files, read_lists, shards_of
+from psa_core.datasets import Files, label_files, read_contents, read_lists, shards_of
 from psa_core.datasets.scenes import CLASSES as SCENE_CLASSES
 
 # A preset given by --configfile stands alone; defaults come from the schema.
@@ -34,7 +34,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # SLURM warns all processes before the time limit: trainings save their state, nothing else minds.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
-IMAGES, SCORED, CLASSES = read_lists(config["dataset"])
+IMAGES, SCORED, CLASSES, FILES = read_lists(config["dataset"])
+CONTENTS = read_contents(FILES, cache=".snakemake/contents.json")
+
+# A job depends on the index by what it reads of it (data_of), not by the file. Scenes have no
+# contents yet when a run is planned: what reads them follows the index.
+INDEX, CLASS_TABLE = (
+    ancient(path) if FILES else path
+    for path in ("results/dataset/index.csv", "results/dataset/classes.csv")
+)
 
 for stage in ("cam", "affinity", "segmentation"):
     batch_size = config[stage]["training"]["batch_size"]
@@ -78,7 +86,11 @@ def threads_beside(jobs):
 
 def images_of_job(wildcards):
     """Images of a job: those of its shard, or the one that was asked for."""
-    return [wildcards.image] if "image" in wildcards.keys() else SHARDS[wildcards.shard]
+    if "shard" in wildcards.keys():
+        return SHARDS[wildcards.shard]
+    if wildcards.image not in SHARD_OF:
+        raise ValueError(f"no image '{wildcards.image}' in the lists of the data set")
+    return [wildcards.image]
 
 
 def images_of_job_in(listed):
@@ -94,7 +106,7 @@ def images_of_job_in(listed):
 
 
 def of_shard(pattern):
-    """An input function: a file of the job's shard, for example "results/dataset/shards/{}.csv"."""
+    """An input function: a file of the job's shard, for example "results/affinity/edges/{}.h5"."""
 
     def file(wildcards):
         if "shard" in wildcards.keys():
@@ -184,6 +196,19 @@ def settings(**sections):
     in a file reruns nothing, and all are in one dictionary, so that swapped values are noticed.
     """
     return json.loads(json.dumps(sections, sort_keys=True))
+
+
+def data_of(images, *facts):
+    """A parameter that changes with what a job reads of these images, and with the classes.
+
+    facts: image, labels, mask. `images`: a list, or a function of the wildcards that gives one.
+    """
+    if callable(images):
+        return lambda wildcards: data_of(images(wildcards), *facts)
+    none = Files(None, None, None)
+    found = [[getattr(CONTENTS.get(image, none), fact) for fact in facts] for image in images]
+    others = config["dataset"]["others"] if "mask" in facts else None
+    return digest([images, CLASSES, others, found])
 
 
 def digest(value):

@@ -37,13 +37,17 @@ rule prepare_dataset:
     output:
         index="results/dataset/index.csv",
         classes="results/dataset/classes.csv",
-        shards=[f"results/dataset/shards/{shard}.csv" for shard in SHARDS],
     log:
         "results/logs/prepare_dataset.log",
     benchmark:
         "results/benchmarks/prepare_dataset.tsv"
     params:
-        settings=settings(dataset=DATASET, lists=digest(IMAGES), scored=digest(SCORED)),
+        settings=settings(
+            dataset=DATASET,
+            lists=digest(IMAGES),
+            scored=digest(SCORED),
+            contents=digest(CONTENTS),
+        ),
     script:
         "../scripts/prepare_dataset.py"
 
@@ -51,7 +55,7 @@ rule prepare_dataset:
 rule cache_images:
     """Decode the training images once, at the greatest size that a training needs."""
     input:
-        index="results/dataset/index.csv",
+        index=INDEX,
     output:
         "results/dataset/cache.h5",
     log:
@@ -61,5 +65,6 @@ rule cache_images:
     threads: 8
     params:
         longest_side=CACHED_SIDE,
+        data=data_of(IMAGES["train_aug"], "image"),
     script:
         "../scripts/cache_images.py"

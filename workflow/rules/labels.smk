@@ -4,8 +4,8 @@
 rule refine_labels:
     """Pseudo labels of one shard: dense CRF, then arg max (paper, section 3.3)."""
     input:
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         scores=of_images("results/walk/scores/{}.npy"),
     output:
         manifest="results/labels/{shard}.txt",
@@ -17,6 +17,7 @@ rule refine_labels:
     params:
         settings=settings(**config["labels"]),
         images=images_of_job,
+        data=data_of(images_of_job, "image", "labels"),
         scores="results/walk/scores/{}.npy",
         labels="results/labels/{}.png",
     script:
@@ -25,8 +26,8 @@ rule refine_labels:
 
 use rule refine_labels as refine_labels_of_image with:
     input:
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         scores=of_images("results/walk/scores/{}.npy"),
         manifest=manifest_of_image("results/labels"),
     output:

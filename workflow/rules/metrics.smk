@@ -21,8 +21,8 @@ for scored, split in {"cam": "train", "val_cam": "val"}.items():
         name:
             f"evaluate_{scored}"
         input:
-            index="results/dataset/index.csv",
-            classes="results/dataset/classes.csv",
+            index=INDEX,
+            classes=CLASS_TABLE,
             maps=files_of_shards("results/cam/maps", shards(PARTS[split])),
         output:
             f"results/metrics/{scored}.csv",
@@ -35,6 +35,7 @@ for scored, split in {"cam": "train", "val_cam": "val"}.items():
             settings=settings(alpha=config["cam"]["alpha"]),
             split=split,
             images=SCORED[split],
+            data=data_of(SCORED[split], "labels", "mask"),
             maps="results/cam/maps/{}.npy",
         script:
             "../scripts/evaluate_cam.py"
@@ -47,8 +48,8 @@ for scored, (stage, split, folder) in LABEL_MAPS.items():
         name:
             f"evaluate_{scored}"
         input:
-            index="results/dataset/index.csv",
-            classes="results/dataset/classes.csv",
+            index=INDEX,
+            classes=CLASS_TABLE,
             labels=files_of_shards(folder, shards(PARTS[split])),
         output:
             f"results/metrics/{scored}.csv",
@@ -61,6 +62,7 @@ for scored, (stage, split, folder) in LABEL_MAPS.items():
             stage=stage,
             split=split,
             images=SCORED[split],
+            data=data_of(SCORED[split], "mask"),
             labels=f"{folder}/{{}}.png",
         script:
             "../scripts/evaluate_labels.py"

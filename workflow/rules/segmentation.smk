@@ -24,8 +24,8 @@ wildcard_constraints:
 rule label_upper_bound:
     """True masks of one shard as class indices."""
     input:
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
     output:
         manifest="results/upper_bound/labels/{shard}.txt",
     log:
@@ -34,6 +34,7 @@ rule label_upper_bound:
         "results/benchmarks/label_upper_bound/{shard}.tsv"
     params:
         images=images_of_job_in(SCORED["train_aug"]),
+        data=data_of(images_of_job_in(SCORED["train_aug"]), "mask"),
         labels="results/upper_bound/labels/{}.png",
     script:
         "../scripts/label_upper_bound.py"
@@ -41,8 +42,8 @@ rule label_upper_bound:
 
 use rule label_upper_bound as label_upper_bound_of_image with:
     input:
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         manifest=manifest_of_image("results/upper_bound/labels"),
     output:
         update("results/upper_bound/labels/{image}.png"),
@@ -55,8 +56,8 @@ use rule label_upper_bound as label_upper_bound_of_image with:
 rule train_segmentation:
     """Train a segmentation model on label maps (paper, section 3.4)."""
     input:
-        index="results/dataset/index.csv",
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         labels=lambda w: files_of_shards(TRAINED_ON[w.model][1], shards("train_aug")),
         weights=weights_of("segmentation"),
         cache=CACHE,
@@ -76,6 +77,7 @@ rule train_segmentation:
             seed=config["seed"],
         ),
         images=lambda w: TRAINED_ON[w.model][0],
+        data=data_of(lambda w: TRAINED_ON[w.model][0], "image"),
         labels=lambda w: f"{TRAINED_ON[w.model][1]}/{{}}.png",
         checkpoints="results/.checkpoints/{model}",
     script:
@@ -86,7 +88,7 @@ rule predict_segmentation:
     """Predictions for one shard of the validation images, at several scales and mirrored."""
     input:
         network="results/{model}/network.pt",
-        index=of_shard("results/dataset/shards/{}.csv"),
+        index=INDEX,
     output:
         manifest="results/{model}/predictions/{shard}.txt",
     log:
@@ -97,6 +99,7 @@ rule predict_segmentation:
     params:
         settings=settings(**config["segmentation"]["inference"]),
         images=images_of_job,
+        data=data_of(images_of_job, "image"),
         predictions=lambda w: f"results/{w.model}/predictions/{{}}.png",
     script:
         "../scripts/predict_segmentation.py"
@@ -105,7 +108,7 @@ rule predict_segmentation:
 use rule predict_segmentation as predict_segmentation_of_image with:
     input:
         network="results/{model}/network.pt",
-        index=of_shard("results/dataset/shards/{}.csv"),
+        index=INDEX,
         manifest=manifest_of_image("results/{model}/predictions"),
     output:
         update("results/{model}/predictions/{image}.png"),

@@ -9,8 +9,8 @@ rule predict_test:
     """Predictions for one shard of the test images, in VOC's own class indices."""
     input:
         network="results/segmentation/network.pt",
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
     output:
         manifest=f"{FOLDER}/{{shard}}.txt",
     log:
@@ -21,6 +21,7 @@ rule predict_test:
     params:
         settings=settings(**config["segmentation"]["inference"]),
         images=images_of_job,
+        data=data_of(images_of_job, "image"),
         predictions=f"{FOLDER}/{{}}.png",
     script:
         "../scripts/predict_test.py"
@@ -29,8 +30,8 @@ rule predict_test:
 use rule predict_test as predict_test_of_image with:
     input:
         network="results/segmentation/network.pt",
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         manifest=manifest_of_image(FOLDER, TEST_SHARD_OF),
     output:
         update(f"{FOLDER}/{{image}}.png"),

@@ -4,8 +4,8 @@
 rule pool_superpixels:
     """Class maps of one shard pooled over superpixels."""
     input:
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         maps=of_images("results/cam/maps/{}.npy"),
     output:
         manifest="results/superpixels/{shard}.txt",
@@ -16,6 +16,7 @@ rule pool_superpixels:
     params:
         settings=settings(**config["superpixels"]),
         images=images_of_job_in(SCORED["train"]),
+        data=data_of(images_of_job_in(SCORED["train"]), "image", "labels"),
         maps="results/cam/maps/{}.npy",
         labels="results/superpixels/{}.png",
     script:
@@ -24,8 +25,8 @@ rule pool_superpixels:
 
 use rule pool_superpixels as pool_superpixels_of_image with:
     input:
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         maps=of_images("results/cam/maps/{}.npy"),
         manifest=manifest_of_image("results/superpixels"),
     output:

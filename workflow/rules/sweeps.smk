@@ -4,8 +4,8 @@
 rule sweep_random_walk:
     """Walk one shard with every combination of settings and count against the true masks."""
     input:
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         maps=of_images("results/cam/maps/{}.npy"),
         edges=of_shard("results/affinity/edges/{}.h5"),
     output:
@@ -21,6 +21,7 @@ rule sweep_random_walk:
             tolerance=config["walk"]["tolerance"],
         ),
         images=images_of_job_in(SCORED["train"]),
+        data=data_of(images_of_job_in(SCORED["train"]), "image", "labels", "mask"),
         maps="results/cam/maps/{}.npy",
     script:
         "../scripts/sweep_random_walk.py"
@@ -29,7 +30,7 @@ rule sweep_random_walk:
 rule table_sweep:
     """The mIoU of every combination, as a table and a figure (paper, figure 8)."""
     input:
-        classes="results/dataset/classes.csv",
+        classes=CLASS_TABLE,
         counts=[f"results/sweeps/random_walk/{s}.csv" for s in shards_with(SCORED["train"])],
     output:
         table="results/sweeps/random_walk.csv",

@@ -4,8 +4,8 @@
 rule random_walk:
     """Spread the class maps of one shard over its affinities (paper, eq. 11 and 12)."""
     input:
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         maps=of_images("results/cam/maps/{}.npy"),
         edges=of_shard("results/affinity/edges/{}.h5"),
     output:
@@ -18,6 +18,7 @@ rule random_walk:
     params:
         settings=settings(**config["walk"], gamma=config["affinity"]["pairs"]["gamma"]),
         images=images_of_job,
+        data=data_of(images_of_job, "image", "labels"),
         maps="results/cam/maps/{}.npy",
         scores="results/walk/scores/{}.npy",
         labels="results/walk/labels/{}.png",
@@ -27,8 +28,8 @@ rule random_walk:
 
 use rule random_walk as random_walk_of_image with:
     input:
-        index=of_shard("results/dataset/shards/{}.csv"),
-        classes="results/dataset/classes.csv",
+        index=INDEX,
+        classes=CLASS_TABLE,
         maps=of_images("results/cam/maps/{}.npy"),
         edges=of_shard("results/affinity/edges/{}.h5"),
         manifest=manifest_of_image("results/walk/scores"),

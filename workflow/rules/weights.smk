@@ -8,7 +8,7 @@ for stage in ("cam", "affinity", "segmentation"):
             name:
                 f"import_{stage}_network"
             input:
-                classes="results/dataset/classes.csv",
+                classes=CLASS_TABLE,
                 weights=weights_of(stage),
             output:
                 network=f"results/{stage}/network.pt",
@@ -18,6 +18,7 @@ for stage in ("cam", "affinity", "segmentation"):
                 f"results/benchmarks/import_{stage}_network.tsv"
             params:
                 stage=stage,
+                data=data_of([]),
                 settings=settings(**config[stage]["network"]),
             script:
                 "../scripts/import_weights.py"

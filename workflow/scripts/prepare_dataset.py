@@ -1,11 +1,10 @@
 """The index of the data set: every image, label and mask checked."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psa_core import logs
 from psa_core.artifacts import write_table
-from psa_core.datasets.index import by_shard, prepare
+from psa_core.datasets.index import prepare
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
@@ -14,8 +13,5 @@ dataset = snakemake.params.settings["dataset"]
 with logs.stage(snakemake.log[0], dataset=dataset) as log:
     index, classes = prepare(dataset, progress=logs.counter("images"))
     write_table(snakemake.output.classes, classes)
-    shards = by_shard(index, dataset["shards"])
-    for path in snakemake.output.shards:
-        write_table(path, shards[Path(path).stem])
     write_table(snakemake.output.index, index)
     log.info("%d images", len(index))
