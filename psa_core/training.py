@@ -117,6 +117,7 @@ def train(
     network: dict,
     training: dict,
     seed: int,
+    code: str,
     checkpoints: str | Path,
     output: str | Path,
     losses_output: str | Path,
@@ -130,6 +131,7 @@ def train(
     `loss_settings`.
     paths, targets: see `TrainingImages`. classes: number of object classes C.
     network, training: the sections of the stage's configuration.
+    code: digest of the code that trains; a checkpoint of other code is thrown away.
     checkpoints: a folder of this training's own; removed once the network is written.
     output, losses_output: files of the network and of its losses, a row an epoch.
     Raises ValueError where there are fewer images than one batch, or a loss is not finite.
@@ -137,7 +139,7 @@ def train(
     chosen = open_device(device, threads)
     files = [path for path in [Path(network.get("weights", ""))] if path.is_file()]
     stamp = [stage, classes, network, training, seed, list(map(str, paths))]
-    stamp += [_digests(targets), _digests(files), loss_settings]
+    stamp += [_digests(targets), _digests(files), loss_settings, code]
     training = dict(training)
     transform = training_transform(
         **{key: training.pop(key) for key in ("crop_size", "longest_side", "color_jitter")}
@@ -230,7 +232,7 @@ def fit(
 
 
 def _checkpoint_of(folder: Path, stamp: object) -> Path | None:
-    """The checkpoint to go on from; leftovers of another configuration are removed."""
+    """The checkpoint to go on from; leftovers of another training are removed."""
     digest = hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()
     stamped, checkpoint = folder / "stamp", folder / "last.ckpt"
     if stamped.exists() and stamped.read_text() == digest:
@@ -239,7 +241,7 @@ def _checkpoint_of(folder: Path, stamp: object) -> Path | None:
             return checkpoint
         return None
     if stamped.exists():
-        log.info("%s belongs to another configuration or data: training starts anew", folder)
+        log.info("%s belongs to another configuration, data or code: training starts anew", folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     stamped.write_text(digest)

@@ -28,6 +28,7 @@ rule label_affinity:
         images=images_of_job,
         maps="results/cam/maps/{}.npy",
         labels="results/affinity/labels/{}.png",
+        code=code_of("label_affinity"),
     script:
         "../scripts/label_affinity.py"
 
@@ -70,6 +71,7 @@ rule train_affinity:
         ),
         labels="results/affinity/labels/{}.png",
         checkpoints="results/.checkpoints/affinity",
+        code=code_of("train_affinity"),
     script:
         "../scripts/train_affinity.py"
 
@@ -92,5 +94,6 @@ rule infer_affinity:
             distance=config["affinity"]["pairs"]["distance"],
             scale=config["affinity"]["inference"]["scale"],
         ),
+        code=code_of("infer_affinity"),
     script:
         "../scripts/infer_affinity.py"

@@ -16,6 +16,7 @@ rule draw_boundaries:
         settings=settings(gamma=config["affinity"]["pairs"]["gamma"]),
         images=images_of_job,
         boundaries="results/boundaries/{}.png",
+        code=code_of("draw_boundaries"),
     script:
         "../scripts/draw_boundaries.py"
 
@@ -48,5 +49,6 @@ rule evaluate_boundaries:
     params:
         images=SCORED["val"],
         boundaries="results/boundaries/{}.png",
+        code=code_of("evaluate_boundaries"),
     script:
         "../scripts/evaluate_boundaries.py"

@@ -22,6 +22,7 @@ rule train_cam:
             seed=config["seed"],
         ),
         checkpoints="results/.checkpoints/cam",
+        code=code_of("train_cam"),
     script:
         "../scripts/train_cam.py"
 
@@ -43,6 +44,7 @@ rule infer_cam:
         settings=settings(**config["cam"]["inference"]),
         images=images_of_job,
         maps="results/cam/maps/{}.npy",
+        code=code_of("infer_cam"),
     script:
         "../scripts/infer_cam.py"
 

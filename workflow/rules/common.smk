@@ -17,6 +17,7 @@ import yaml
 from psa_core.config import NO_FILES, ConfigError, complete
 from psa_core.datasets import label_files, read_lists, shards_of
 from psa_core.datasets.scenes import CLASSES as SCENE_CLASSES
+from psa_core.provenance import code_digest
 
 # A preset given by --configfile stands alone; defaults come from the schema.
 if not workflow.config_settings.configfiles:
@@ -164,6 +165,11 @@ def settings(**sections):
     in a file reruns nothing, and all are in one dictionary, so that swapped values are noticed.
     """
     return json.loads(json.dumps(sections, sort_keys=True))
+
+
+def code_of(script):
+    """A parameter that changes with the code of a script, and of what it imports of psa_core."""
+    return code_digest(Path(workflow.basedir, "workflow/scripts", f"{script}.py"))
 
 
 def digest(value):

@@ -17,6 +17,7 @@ if DATASET["format"] == "scenes":
             "results/benchmarks/generate_scenes.tsv"
         params:
             settings=settings(scenes=config["dataset"]["scenes"], seed=config["seed"]),
+            code=code_of("generate_scenes"),
         script:
             "../scripts/generate_scenes.py"
 
@@ -35,5 +36,6 @@ rule prepare_dataset:
         "results/benchmarks/prepare_dataset.tsv"
     params:
         settings=settings(dataset=DATASET, lists=digest(IMAGES), scored=digest(SCORED)),
+        code=code_of("prepare_dataset"),
     script:
         "../scripts/prepare_dataset.py"

@@ -27,6 +27,7 @@ rule figure_stages:
             "results/walk/labels/{}.png",
             "results/labels/{}.png",
         ],
+        code=code_of("figure_stages"),
     script:
         "../scripts/figure_stages.py"
 
@@ -46,6 +47,7 @@ rule figure_predictions:
     params:
         images=SHOWN_VAL,
         predictions="results/segmentation/predictions/{}.png",
+        code=code_of("figure_predictions"),
     script:
         "../scripts/figure_predictions.py"
 
@@ -60,5 +62,7 @@ rule figure_metrics:
         "results/logs/figure_metrics.log",
     benchmark:
         "results/benchmarks/figure_metrics.tsv"
+    params:
+        code=code_of("figure_metrics"),
     script:
         "../scripts/figure_metrics.py"

@@ -28,6 +28,7 @@ rule import_cam:
         images=images_of_job,
         foreign=f"{MAPS}/{{}}.npy",
         maps="results/cam/maps/{}.npy",
+        code=code_of("import_cam"),
     script:
         "../scripts/import_cam.py"
 

@@ -18,6 +18,7 @@ rule refine_labels:
         images=images_of_job,
         scores="results/walk/scores/{}.npy",
         labels="results/labels/{}.png",
+        code=code_of("refine_labels"),
     script:
         "../scripts/refine_labels.py"
 

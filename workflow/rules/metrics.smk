@@ -35,6 +35,7 @@ for scored, split in {"cam": "train", "val_cam": "val"}.items():
             split=split,
             images=SCORED[split],
             maps="results/cam/maps/{}.npy",
+            code=code_of("evaluate_cam"),
         script:
             "../scripts/evaluate_cam.py"
 
@@ -60,6 +61,7 @@ for scored, (stage, split, folder) in LABEL_MAPS.items():
             split=split,
             images=SCORED[split],
             labels=f"{folder}/{{}}.png",
+            code=code_of("evaluate_labels"),
         script:
             "../scripts/evaluate_labels.py"
 
@@ -79,5 +81,6 @@ rule metrics:
         "results/benchmarks/metrics.tsv"
     params:
         scored=[stage for stage, split in SPLITS.items() if SCORED[split]],
+        code=code_of("metrics"),
     script:
         "../scripts/metrics.py"

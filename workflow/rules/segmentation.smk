@@ -35,6 +35,7 @@ rule label_upper_bound:
     params:
         images=images_of_job_in(SCORED["train_aug"]),
         labels="results/upper_bound/labels/{}.png",
+        code=code_of("label_upper_bound"),
     script:
         "../scripts/label_upper_bound.py"
 
@@ -76,6 +77,7 @@ rule train_segmentation:
         images=lambda w: TRAINED_ON[w.model][0],
         labels=lambda w: f"{TRAINED_ON[w.model][1]}/{{}}.png",
         checkpoints="results/.checkpoints/{model}",
+        code=code_of("train_segmentation"),
     script:
         "../scripts/train_segmentation.py"
 
@@ -96,6 +98,7 @@ rule predict_segmentation:
         settings=settings(**config["segmentation"]["inference"]),
         images=images_of_job,
         predictions=lambda w: f"results/{w.model}/predictions/{{}}.png",
+        code=code_of("predict_segmentation"),
     script:
         "../scripts/predict_segmentation.py"
 

@@ -22,6 +22,7 @@ rule predict_test:
         settings=settings(**config["segmentation"]["inference"]),
         images=images_of_job,
         predictions=f"{FOLDER}/{{}}.png",
+        code=code_of("predict_test"),
     script:
         "../scripts/predict_test.py"
 
@@ -56,5 +57,6 @@ if IMAGES["test"]:
             images=IMAGES["test"],
             predictions=f"{FOLDER}/{{}}.png",
             folder="results/submission",
+            code=code_of("submission"),
         script:
             "../scripts/submission.py"

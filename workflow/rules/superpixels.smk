@@ -18,6 +18,7 @@ rule pool_superpixels:
         images=images_of_job_in(SCORED["train"]),
         maps="results/cam/maps/{}.npy",
         labels="results/superpixels/{}.png",
+        code=code_of("pool_superpixels"),
     script:
         "../scripts/pool_superpixels.py"
 

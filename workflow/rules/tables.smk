@@ -21,6 +21,7 @@ for table, scored in STAGE_TABLES.items():
             f"results/benchmarks/table_{table}.tsv"
         params:
             settings=settings(**config["tables"]),
+            code=code_of("table_stages"),
         script:
             "../scripts/table_stages.py"
 
@@ -38,5 +39,6 @@ rule table_segmentation:
     params:
         settings=settings(**config["tables"]),
         models=list(TRAINED_ON),
+        code=code_of("table_models"),
     script:
         "../scripts/table_models.py"

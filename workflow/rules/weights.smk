@@ -19,6 +19,7 @@ for stage in ("cam", "affinity", "segmentation"):
             params:
                 stage=stage,
                 settings=settings(**config[stage]["network"]),
+                code=code_of("import_weights"),
             script:
                 "../scripts/import_weights.py"
 
