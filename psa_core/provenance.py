@@ -18,7 +18,8 @@ def code_digest(script: str | Path) -> str:
 
     Of the code as Python parses it, so that comments, docstrings and layout change nothing. Imports
     inside functions count, those under `if TYPE_CHECKING` do not. A module that is imported by a
-    computed name is not seen. The same under Python 3.11 and 3.12.
+    computed name is not seen. The same under Python 3.11 and 3.12, but for format specifications
+    that end with a field, `{x:{y}}`: 3.12 may parse these otherwise.
     Raises OSError where there is no such file, SyntaxError where one cannot be parsed.
     """
     code, waiting = _read(Path(script))
