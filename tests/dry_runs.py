@@ -25,8 +25,8 @@ class DryRun(NamedTuple):
 def rules_to_run(runs: list[DryRun]) -> list[set[str]]:
     """The rules that each dry run says it would run. Raises RuntimeError with what it prints."""
     context = multiprocessing.get_context("forkserver")
-    modules = ["pytest", "PIL.Image", "jsonschema", "snakemake.cli", "snakemake.report.html_reporter"]
-    context.set_forkserver_preload(modules)
+    slow_to_import = ["snakemake.cli", "snakemake.report.html_reporter", "jsonschema", "PIL.Image"]
+    context.set_forkserver_preload(["pytest", *slow_to_import])
     with ProcessPoolExecutor(2, mp_context=context, max_tasks_per_child=1) as pool:
         return [_rules(printed) for printed in pool.map(_run, runs)]
 

@@ -237,9 +237,8 @@ def test_swapped_values_are_noticed(finished, tmp_path):
     assert rules_to_run([dry_run]) == [following({"random_walk"})]
 
 
-def test_threads_rerun_nothing(finished):
-    arguments = ("--set-threads", *(f"{rule}=1" for rule in ("train_cam", "infer_cam")))
-    dry_run = DryRun(finished, ROOT / "tests/tiny.yaml", arguments=arguments)
+def test_the_number_of_cores_reruns_nothing(finished):
+    dry_run = DryRun(finished, ROOT / "tests/tiny.yaml", arguments=("--cores", "1"))
     assert rules_to_run([dry_run]) == [set()]
 
 
