@@ -52,7 +52,7 @@ def last_checkpoint(folder: Path, stamp: object, *, is_first: bool) -> Path | No
             return checkpoint
         log.warning("%s is damaged: training starts anew", checkpoint)
     elif stamped.exists() and is_first:
-        log.info("%s belongs to another configuration or data: training starts anew", folder)
+        log.info("%s belongs to another configuration, data or code: training starts anew", folder)
     if is_first:
         shutil.rmtree(folder, ignore_errors=True)
         with replacing(stamped) as temporary:

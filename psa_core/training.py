@@ -120,6 +120,7 @@ def train(
     network: dict,
     training: dict,
     seed: int,
+    digests: Sequence[str],
     checkpoints: str | Path,
     output: str | Path,
     losses_output: str | Path,
@@ -136,6 +137,7 @@ def train(
     `loss_settings`.
     paths, targets, cache: see `TrainingImages`. classes: number of object classes C.
     network, training: the sections of the stage's configuration.
+    digests: of code and image files; a checkpoint of others is thrown away.
     devices: see `fit`. launcher, nodes: see `run_in_tasks`.
     threads: cores of this node, or of each task of a SLURM job.
     checkpoints: a folder of this training's own; removed once the network is written.
@@ -149,7 +151,7 @@ def train(
     chosen = open_device(device, threads)
     files = [path for path in [Path(network.get("weights", ""))] if path.is_file()]
     stamp = [stage, classes, network, training, seed, list(map(str, paths))]
-    stamp += [_digests(targets), _digests(files), loss_settings]
+    stamp += [_digests(targets), _digests(files), loss_settings, *digests]
     stamp += [cache and longest_side_of(cache)]
     training = dict(training)
     transform = training_transform(

@@ -1,5 +1,7 @@
 """Small images and one thread: what is tested is the arithmetic, not the speed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -26,3 +28,14 @@ def write_images(tmp_path, rng):
         return paths
 
     return write
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A folder in which the whole workflow has run on tests/tiny.yaml. Copy it to change it."""
+    from dry_runs import TARGETS
+    from test_workflow import snakemake
+
+    folder = tmp_path_factory.mktemp("workflow")
+    snakemake(folder, "--", *TARGETS)
+    return folder

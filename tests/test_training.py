@@ -158,7 +158,7 @@ def test_another_stamp_starts_anew(images, tmp_path, caplog):
     again, _ = fit(images, folder, counting, stamp={"learning_rate": 0.2})
     assert counting.calls == 3 * 4
     assert same(first, again)
-    assert "belongs to another configuration or data: training starts anew" in caplog.text
+    assert "belongs to another configuration, data or code: training starts anew" in caplog.text
 
 
 def test_stamp_does_not_depend_on_the_order_of_keys(images, tmp_path):
@@ -254,6 +254,7 @@ def train(write_images, tmp_path):
         labels=((1, 0), (0, 1), (1, 1), (1, 0)),
         loss_settings=None,
         cache=None,
+        digests=("code", "images"),
         **changes,
     ):
         settings = {
@@ -273,6 +274,7 @@ def train(write_images, tmp_path):
             network=NETWORK,
             training=settings,
             seed=0,
+            digests=digests,
             checkpoints=tmp_path / "checkpoints",
             output=tmp_path / "network.pt",
             losses_output=tmp_path / "losses.csv",
@@ -371,10 +373,11 @@ def test_norms_of_frozen_stages_keep_their_statistics(train, tmp_path):
         {"longest_side": [32, 40]},
         {"optimizer": OPTIMIZER | {"learning_rate": 2e-3}},
         {"labels": ((1, 0), (0, 1), (1, 1), (0, 1))},
+        {"digests": ("code", "others")},
     ],
-    ids=["transform", "optimizer", "labels"],
+    ids=["transform", "optimizer", "labels", "digests"],
 )
-def test_train_goes_on_only_with_the_same_settings_and_data(train, tmp_path, changes):
+def test_train_goes_on_only_with_the_same_settings_data_and_code(train, tmp_path, changes):
     stamps = []
 
     def stop(network, images, labels):

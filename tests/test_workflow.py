@@ -39,15 +39,6 @@ def snakemake(folder: Path, *arguments: str, config: Path = ROOT / "tests/tiny.y
     return done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    """A folder in which the whole workflow has run."""
-    folder = tmp_path_factory.mktemp("workflow")
-    tables = [f"results/tables/{table}.csv" for table in TABLES]
-    snakemake(folder, "--", "results/metrics.csv", "results/figures/stages.png", SWEEP, *tables)
-    return folder
-
-
 @pytest.fixture
 def copy(finished, tmp_path) -> Path:
     """A copy of the finished folder, to change."""

@@ -32,6 +32,7 @@ rule label_affinity:
         ),
         maps="results/cam/maps/{}.npy",
         labels="results/affinity/labels/{}.png",
+        code=code_of("label_affinity"),
     script:
         "../scripts/label_affinity.py"
 
@@ -78,6 +79,7 @@ rule train_affinity:
         data=data_of(IMAGES["train_aug"], "image"),
         labels="results/affinity/labels/{}.png",
         checkpoints="results/.checkpoints/affinity",
+        code=code_of("train_affinity"),
     script:
         "../scripts/train_affinity.py"
 
@@ -102,5 +104,6 @@ rule infer_affinity:
         ),
         images=images_of_job,
         data=data_of(images_of_job, "image"),
+        code=code_of("infer_affinity"),
     script:
         "../scripts/infer_affinity.py"

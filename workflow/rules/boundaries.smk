@@ -17,6 +17,7 @@ rule draw_boundaries:
         images=images_of_job,
         data=data_of(images_of_job, "image"),
         boundaries="results/boundaries/{}.png",
+        code=code_of("draw_boundaries"),
     script:
         "../scripts/draw_boundaries.py"
 
@@ -50,5 +51,6 @@ rule evaluate_boundaries:
         images=SCORED["val"],
         data=data_of(SCORED["val"], "mask"),
         boundaries="results/boundaries/{}.png",
+        code=code_of("evaluate_boundaries"),
     script:
         "../scripts/evaluate_boundaries.py"

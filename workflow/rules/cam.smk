@@ -25,6 +25,7 @@ rule train_cam:
         ),
         data=data_of(IMAGES["train_aug"], "image", "labels"),
         checkpoints="results/.checkpoints/cam",
+        code=code_of("train_cam"),
     script:
         "../scripts/train_cam.py"
 
@@ -47,6 +48,7 @@ rule infer_cam:
         images=images_of_job,
         data=data_of(images_of_job, "image", "labels"),
         maps="results/cam/maps/{}.npy",
+        code=code_of("infer_cam"),
     script:
         "../scripts/infer_cam.py"
 

@@ -18,6 +18,7 @@ import yaml
 from psa_core.config import NO_FILES, ConfigError, complete
 from psa_core.datasets import Files, label_files, read_contents, read_lists, shards_of
 from psa_core.datasets.scenes import CLASSES as SCENE_CLASSES
+from psa_core.provenance import code_digest
 
 # A preset given by --configfile stands alone; defaults come from the schema.
 if not workflow.config_settings.configfiles:
@@ -209,6 +210,11 @@ def data_of(images, *facts):
     found = [[getattr(CONTENTS.get(image, none), fact) for fact in facts] for image in images]
     others = config["dataset"]["others"] if "mask" in facts else None
     return digest([images, CLASSES, others, found])
+
+
+def code_of(script):
+    """A parameter that changes with the code of a script, and of what it imports of psa_core."""
+    return code_digest(Path(workflow.basedir, "workflow/scripts", f"{script}.py"))
 
 
 def digest(value):

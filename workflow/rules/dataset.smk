@@ -26,6 +26,7 @@ if DATASET["format"] == "scenes":
             "results/benchmarks/generate_scenes.tsv"
         params:
             settings=settings(scenes=config["dataset"]["scenes"], seed=config["seed"]),
+            code=code_of("generate_scenes"),
         script:
             "../scripts/generate_scenes.py"
 
@@ -48,6 +49,7 @@ rule prepare_dataset:
             scored=digest(SCORED),
             contents=digest(CONTENTS),
         ),
+        code=code_of("prepare_dataset"),
     script:
         "../scripts/prepare_dataset.py"
 
@@ -66,5 +68,6 @@ rule cache_images:
     params:
         longest_side=CACHED_SIDE,
         data=data_of(IMAGES["train_aug"], "image"),
+        code=code_of("cache_images"),
     script:
         "../scripts/cache_images.py"

@@ -29,6 +29,7 @@ rule figure_stages:
             "results/walk/labels/{}.png",
             "results/labels/{}.png",
         ],
+        code=code_of("figure_stages"),
     script:
         "../scripts/figure_stages.py"
 
@@ -50,6 +51,7 @@ rule figure_predictions:
         images=SHOWN_VAL,
         data=data_of(SHOWN_VAL, "image", "mask"),
         predictions="results/segmentation/predictions/{}.png",
+        code=code_of("figure_predictions"),
     script:
         "../scripts/figure_predictions.py"
 
@@ -65,5 +67,7 @@ rule figure_metrics:
     benchmark:
         "results/benchmarks/figure_metrics.tsv"
     localrule: True
+    params:
+        code=code_of("figure_metrics"),
     script:
         "../scripts/figure_metrics.py"

@@ -29,6 +29,7 @@ rule import_cam:
         data=data_of(images_of_job, "labels"),
         foreign=f"{MAPS}/{{}}.npy",
         maps="results/cam/maps/{}.npy",
+        code=code_of("import_cam"),
     script:
         "../scripts/import_cam.py"
 

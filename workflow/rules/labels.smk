@@ -20,6 +20,7 @@ rule refine_labels:
         data=data_of(images_of_job, "image", "labels"),
         scores="results/walk/scores/{}.npy",
         labels="results/labels/{}.png",
+        code=code_of("refine_labels"),
     script:
         "../scripts/refine_labels.py"
 

@@ -37,6 +37,7 @@ for scored, split in {"cam": "train", "val_cam": "val"}.items():
             images=SCORED[split],
             data=data_of(SCORED[split], "labels", "mask"),
             maps="results/cam/maps/{}.npy",
+            code=code_of("evaluate_cam"),
         script:
             "../scripts/evaluate_cam.py"
 
@@ -64,6 +65,7 @@ for scored, (stage, split, folder) in LABEL_MAPS.items():
             images=SCORED[split],
             data=data_of(SCORED[split], "mask"),
             labels=f"{folder}/{{}}.png",
+            code=code_of("evaluate_labels"),
         script:
             "../scripts/evaluate_labels.py"
 
@@ -84,5 +86,6 @@ rule metrics:
     localrule: True
     params:
         scored=[stage for stage, split in SPLITS.items() if SCORED[split]],
+        code=code_of("metrics"),
     script:
         "../scripts/metrics.py"

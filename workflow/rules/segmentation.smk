@@ -36,6 +36,7 @@ rule label_upper_bound:
         images=images_of_job_in(SCORED["train_aug"]),
         data=data_of(images_of_job_in(SCORED["train_aug"]), "mask"),
         labels="results/upper_bound/labels/{}.png",
+        code=code_of("label_upper_bound"),
     script:
         "../scripts/label_upper_bound.py"
 
@@ -80,6 +81,7 @@ rule train_segmentation:
         data=data_of(lambda w: TRAINED_ON[w.model][0], "image"),
         labels=lambda w: f"{TRAINED_ON[w.model][1]}/{{}}.png",
         checkpoints="results/.checkpoints/{model}",
+        code=code_of("train_segmentation"),
     script:
         "../scripts/train_segmentation.py"
 
@@ -101,6 +103,7 @@ rule predict_segmentation:
         images=images_of_job,
         data=data_of(images_of_job, "image"),
         predictions=lambda w: f"results/{w.model}/predictions/{{}}.png",
+        code=code_of("predict_segmentation"),
     script:
         "../scripts/predict_segmentation.py"
 

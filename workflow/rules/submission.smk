@@ -23,6 +23,7 @@ rule predict_test:
         images=images_of_job,
         data=data_of(images_of_job, "image"),
         predictions=f"{FOLDER}/{{}}.png",
+        code=code_of("predict_test"),
     script:
         "../scripts/predict_test.py"
 
@@ -57,5 +58,6 @@ if IMAGES["test"]:
             images=IMAGES["test"],
             predictions=f"{FOLDER}/{{}}.png",
             folder="results/submission",
+            code=code_of("submission"),
         script:
             "../scripts/submission.py"

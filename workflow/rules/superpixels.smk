@@ -19,6 +19,7 @@ rule pool_superpixels:
         data=data_of(images_of_job_in(SCORED["train"]), "image", "labels"),
         maps="results/cam/maps/{}.npy",
         labels="results/superpixels/{}.png",
+        code=code_of("pool_superpixels"),
     script:
         "../scripts/pool_superpixels.py"
 

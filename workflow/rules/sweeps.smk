@@ -23,6 +23,7 @@ rule sweep_random_walk:
         images=images_of_job_in(SCORED["train"]),
         data=data_of(images_of_job_in(SCORED["train"]), "image", "labels", "mask"),
         maps="results/cam/maps/{}.npy",
+        code=code_of("sweep_random_walk"),
     script:
         "../scripts/sweep_random_walk.py"
 
@@ -41,5 +42,6 @@ rule table_sweep:
         "results/benchmarks/table_sweep.tsv"
     params:
         images=len(SCORED["train"]),
+        code=code_of("table_sweep"),
     script:
         "../scripts/table_sweep.py"

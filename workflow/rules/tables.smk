@@ -22,6 +22,7 @@ for table, scored in STAGE_TABLES.items():
         localrule: True
         params:
             settings=settings(**config["tables"]),
+            code=code_of("table_stages"),
         script:
             "../scripts/table_stages.py"
 
@@ -40,5 +41,6 @@ rule table_segmentation:
     params:
         settings=settings(**config["tables"]),
         models=list(TRAINED_ON),
+        code=code_of("table_models"),
     script:
         "../scripts/table_models.py"

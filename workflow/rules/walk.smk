@@ -22,6 +22,7 @@ rule random_walk:
         maps="results/cam/maps/{}.npy",
         scores="results/walk/scores/{}.npy",
         labels="results/walk/labels/{}.png",
+        code=code_of("random_walk"),
     script:
         "../scripts/random_walk.py"
 

@@ -20,6 +20,7 @@ for stage in ("cam", "affinity", "segmentation"):
                 stage=stage,
                 data=data_of([]),
                 settings=settings(**config[stage]["network"]),
+                code=code_of("import_weights"),
             script:
                 "../scripts/import_weights.py"
 

@@ -21,6 +21,7 @@ with logs.stage(snakemake.log[0], settings=settings):
         network=settings["network"],
         training=settings["training"],
         seed=settings["seed"],
+        digests=[snakemake.params.code, snakemake.params.data],
         checkpoints=snakemake.params.checkpoints,
         output=snakemake.output.network,
         losses_output=snakemake.output.losses,
