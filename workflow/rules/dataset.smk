@@ -26,8 +26,10 @@ rule prepare_dataset:
     input:
         label_files(config["dataset"]) or SCENES,
     output:
-        index="results/dataset/index.csv",
-        classes="results/dataset/classes.csv",
+        # Not removed before they are made again: jobs of images that are as before may read them.
+        index=update(INDEX),
+        classes=update(CLASS_TABLE),
+        contents=update(INDEXED),
     log:
         "results/logs/prepare_dataset.log",
     benchmark:
@@ -39,5 +41,6 @@ rule prepare_dataset:
             scored=digest(SCORED),
             contents=digest(CONTENTS),
         ),
+        cache=".snakemake/contents.json",
     script:
         "../scripts/prepare_dataset.py"

@@ -21,8 +21,7 @@ for scored, split in {"cam": "train", "val_cam": "val"}.items():
         name:
             f"evaluate_{scored}"
         input:
-            index=INDEX,
-            classes=CLASS_TABLE,
+            dataset=index_of(SCORED[split], "labels", "mask"),
             maps=files_of_shards("results/cam/maps", shards(PARTS[split])),
         output:
             f"results/metrics/{scored}.csv",
@@ -35,6 +34,8 @@ for scored, split in {"cam": "train", "val_cam": "val"}.items():
             split=split,
             images=SCORED[split],
             data=data_of(SCORED[split], "labels", "mask"),
+            index=INDEX,
+            classes=CLASS_TABLE,
             maps="results/cam/maps/{}.npy",
         script:
             "../scripts/evaluate_cam.py"
@@ -47,8 +48,7 @@ for scored, (stage, split, folder) in LABEL_MAPS.items():
         name:
             f"evaluate_{scored}"
         input:
-            index=INDEX,
-            classes=CLASS_TABLE,
+            dataset=index_of(SCORED[split], "mask"),
             labels=files_of_shards(folder, shards(PARTS[split])),
         output:
             f"results/metrics/{scored}.csv",
@@ -61,6 +61,8 @@ for scored, (stage, split, folder) in LABEL_MAPS.items():
             split=split,
             images=SCORED[split],
             data=data_of(SCORED[split], "mask"),
+            index=INDEX,
+            classes=CLASS_TABLE,
             labels=f"{folder}/{{}}.png",
         script:
             "../scripts/evaluate_labels.py"
@@ -69,6 +71,7 @@ for scored, (stage, split, folder) in LABEL_MAPS.items():
 rule metrics:
     """All scores in one table; what has no masks is not in it, but all stages have run."""
     input:
+        index=INDEX,  # so that each change of the data set is checked
         scores=[f"results/metrics/{s}.csv" for s, split in SPLITS.items() if SCORED[split]],
         labels=files_of_shards("results/labels", shards("train_aug")),
         predictions=files_of_shards("results/segmentation/predictions", shards("val")),

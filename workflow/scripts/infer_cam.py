@@ -16,8 +16,8 @@ with logs.stage(snakemake.log[0], settings=settings):
     network = networks.read(
         snakemake.input.network, device, output_stride=settings.pop("output_stride")
     )
-    classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    classes = read_classes(snakemake.params.classes)
+    images = read_index(snakemake.params.index, snakemake.params.images)
     for row in logs.progress(images.itertuples(), total=len(images), label="images"):
         maps = cam.class_activation_maps(
             network, read_image(row.path), classes.indices(row.labels), **settings

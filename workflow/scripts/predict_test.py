@@ -14,8 +14,8 @@ settings, pattern = snakemake.params.settings, snakemake.params.predictions
 with logs.stage(snakemake.log[0], settings=settings):
     device = open_device(snakemake.config["device"], snakemake.threads)
     network = networks.read(snakemake.input.network, device)
-    classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    classes = read_classes(snakemake.params.classes)
+    images = read_index(snakemake.params.index, snakemake.params.images)
     for row in logs.progress(images.itertuples(), total=len(images), label="images"):
         prediction = segmentation.predict(network, read_image(row.path), **settings)
         write_label_map(pattern.format(row.image), classes.mask_values(prediction))
