@@ -60,6 +60,8 @@ def test_labels_that_were_read_stand_for_their_file(files, tmp_path):
         tmp_path / "contents.json",
     )
     assert found == {
-        "a": Files(sha256("a"), ["cat"], None),
-        "b": Files(None, sha256("b"), sha256("a")),
+        "a": Files([files[0], sha256("a")], ["cat"], None),
+        "b": Files(
+            [str(tmp_path / "lost.jpg"), None], [files[1], sha256("b")], [files[0], sha256("a")]
+        ),
     }

@@ -24,7 +24,7 @@ class Files(NamedTuple):
 
 
 def read_contents(files: Mapping[str, Files], cache: str | Path) -> dict[str, Files]:
-    """The same with each file's SHA-256 in its place, whatever its name and times.
+    """The same with [path, SHA-256] in the place of each file, whatever its times.
 
     files: by image. cache: see `digests`.
     """
@@ -32,7 +32,9 @@ def read_contents(files: Mapping[str, Files], cache: str | Path) -> dict[str, Fi
         (str(each) for found in files.values() for each in found if isinstance(each, Path)), cache
     )
     return {
-        image: Files(*(known[str(each)] if isinstance(each, Path) else each for each in found))
+        image: Files(
+            *([str(each), known[str(each)]] if isinstance(each, Path) else each for each in found)
+        )
         for image, found in files.items()
     }
 

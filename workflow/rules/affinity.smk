@@ -12,8 +12,9 @@ if config["affinity"]["true_masks"]:
 rule label_affinity:
     """Confident areas of one shard of images, by eq. 2 and the dense CRF (section 3.2)."""
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(
+            images_of_job, "image", "labels", *["mask"] * bool(config["affinity"]["true_masks"])
+        ),
         maps=of_images("results/cam/maps/{}.npy"),
     output:
         manifest="results/affinity/labels/{shard}.txt",
@@ -30,6 +31,8 @@ rule label_affinity:
         data=data_of(
             images_of_job, "image", "labels", *["mask"] * bool(config["affinity"]["true_masks"])
         ),
+        index=INDEX,
+        classes=CLASS_TABLE,
         maps="results/cam/maps/{}.npy",
         labels="results/affinity/labels/{}.png",
         code=code_of("label_affinity"),
@@ -39,8 +42,9 @@ rule label_affinity:
 
 use rule label_affinity as label_affinity_of_image with:
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(
+            images_of_job, "image", "labels", *["mask"] * bool(config["affinity"]["true_masks"])
+        ),
         maps=of_images("results/cam/maps/{}.npy"),
         manifest=manifest_of_image("results/affinity/labels"),
     output:
@@ -55,8 +59,7 @@ use rule label_affinity as label_affinity_of_image with:
 rule train_affinity:
     """Train AffinityNet on pairs of cells in the confident areas (paper, eq. 3 to 10)."""
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(IMAGES["train_aug"], "image"),
         labels=files_of_shards("results/affinity/labels", shards("train_aug")),
         weights=weights_of("affinity"),
         cache=CACHE,
@@ -76,7 +79,10 @@ rule train_affinity:
             pairs=config["affinity"]["pairs"],
             seed=config["seed"],
         ),
+        images=IMAGES["train_aug"],
         data=data_of(IMAGES["train_aug"], "image"),
+        index=INDEX,
+        classes=CLASS_TABLE,
         labels="results/affinity/labels/{}.png",
         checkpoints="results/.checkpoints/affinity",
         code=code_of("train_affinity"),
@@ -88,7 +94,7 @@ rule infer_affinity:
     """Affinities of neighbouring cells for one shard of images (paper, eq. 3 and 4)."""
     input:
         network="results/affinity/network.pt",
-        index=INDEX,
+        dataset=index_of(images_of_job, "image"),
     output:
         edges="results/affinity/edges/{shard}.h5",
     log:
@@ -104,6 +110,7 @@ rule infer_affinity:
         ),
         images=images_of_job,
         data=data_of(images_of_job, "image"),
+        index=INDEX,
         code=code_of("infer_affinity"),
     script:
         "../scripts/infer_affinity.py"

@@ -4,7 +4,7 @@
 rule draw_boundaries:
     """Boundary strength of one shard of images, from the affinities of nearest neighbours."""
     input:
-        index=INDEX,
+        dataset=index_of(images_of_job, "image"),
         edges=of_shard("results/affinity/edges/{}.h5"),
     output:
         manifest="results/boundaries/{shard}.txt",
@@ -16,6 +16,7 @@ rule draw_boundaries:
         settings=settings(gamma=config["affinity"]["pairs"]["gamma"]),
         images=images_of_job,
         data=data_of(images_of_job, "image"),
+        index=INDEX,
         boundaries="results/boundaries/{}.png",
         code=code_of("draw_boundaries"),
     script:
@@ -24,7 +25,7 @@ rule draw_boundaries:
 
 use rule draw_boundaries as draw_boundaries_of_image with:
     input:
-        index=INDEX,
+        dataset=index_of(images_of_job, "image"),
         edges=of_shard("results/affinity/edges/{}.h5"),
         manifest=manifest_of_image("results/boundaries"),
     output:
@@ -38,8 +39,7 @@ use rule draw_boundaries as draw_boundaries_of_image with:
 rule evaluate_boundaries:
     """Score the boundaries of the validation images: F-measures ODS and OIS."""
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(SCORED["val"], "mask"),
         boundaries=files_of_shards("results/boundaries", shards("val")),
     output:
         "results/tables/boundaries.csv",
@@ -50,6 +50,8 @@ rule evaluate_boundaries:
     params:
         images=SCORED["val"],
         data=data_of(SCORED["val"], "mask"),
+        index=INDEX,
+        classes=CLASS_TABLE,
         boundaries="results/boundaries/{}.png",
         code=code_of("evaluate_boundaries"),
     script:

@@ -4,8 +4,7 @@
 rule train_cam:
     """Train the classification network on image-level labels (paper, section 3.1)."""
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(IMAGES["train_aug"], "image", "labels"),
         weights=weights_of("cam"),
         cache=CACHE,
     output:
@@ -23,7 +22,10 @@ rule train_cam:
             cache=config["dataset"]["cache"],
             seed=config["seed"],
         ),
+        images=IMAGES["train_aug"],
         data=data_of(IMAGES["train_aug"], "image", "labels"),
+        index=INDEX,
+        classes=CLASS_TABLE,
         checkpoints="results/.checkpoints/cam",
         code=code_of("train_cam"),
     script:
@@ -34,8 +36,7 @@ rule infer_cam:
     """Class activation maps of one shard of images (paper, eq. 1)."""
     input:
         network="results/cam/network.pt",
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(images_of_job, "image", "labels"),
     output:
         manifest="results/cam/maps/{shard}.txt",
     log:
@@ -47,6 +48,8 @@ rule infer_cam:
         settings=settings(**config["cam"]["inference"]),
         images=images_of_job,
         data=data_of(images_of_job, "image", "labels"),
+        index=INDEX,
+        classes=CLASS_TABLE,
         maps="results/cam/maps/{}.npy",
         code=code_of("infer_cam"),
     script:
@@ -56,8 +59,7 @@ rule infer_cam:
 use rule infer_cam as infer_cam_of_image with:
     input:
         network="results/cam/network.pt",
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(images_of_job, "image", "labels"),
         manifest=manifest_of_image("results/cam/maps"),
     output:
         update("results/cam/maps/{image}.npy"),

@@ -37,12 +37,13 @@ signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 IMAGES, SCORED, CLASSES, FILES = read_lists(config["dataset"])
 CONTENTS = read_contents(FILES, cache=".snakemake/contents.json")
+INDEX = "results/dataset/index.csv"
+CLASS_TABLE = "results/dataset/classes.csv"
 
-# A job depends on the index by what it reads of it (data_of), not by the file. Scenes have no
-# contents yet when a run is planned: what reads them follows the index.
-INDEX, CLASS_TABLE = (
-    ancient(path) if FILES else path
-    for path in ("results/dataset/index.csv", "results/dataset/classes.csv")
+# What the index was made of: see index_of.
+INDEXED = "results/dataset/contents.json"
+INDEXED_CLASSES, INDEXED_IMAGES = (
+    json.loads(Path(INDEXED).read_text()) if FILES and Path(INDEXED).exists() else (None, {})
 )
 
 for stage in ("cam", "affinity", "segmentation"):
@@ -206,10 +207,33 @@ def data_of(images, *facts):
     """
     if callable(images):
         return lambda wildcards: data_of(images(wildcards), *facts)
-    none = Files(None, None, None)
-    found = [[getattr(CONTENTS.get(image, none), fact) for fact in facts] for image in images]
     others = config["dataset"]["others"] if "mask" in facts else None
-    return digest([images, CLASSES, others, found])
+    return digest([images, CLASSES, others, facts_of(CONTENTS, images, facts)])
+
+
+def index_of(images, *facts):
+    """An input function beside data_of: the index, if it has to be made again for this job.
+
+    Snakemake reruns all that stands behind a job that runs. So only those jobs stand behind that
+    of the index whose rows in it are new; the others find theirs in the old one as well.
+    """
+
+    def index(wildcards):
+        listed = images(wildcards) if callable(images) else images
+        is_known = (
+            INDEXED_CLASSES == [list(CLASSES), config["dataset"]["others"]]
+            and facts_of(INDEXED_IMAGES, listed, facts) == facts_of(CONTENTS, listed, facts)
+            and Path(INDEX).exists()
+        )
+        return [] if is_known else INDEX
+
+    return index
+
+
+def facts_of(contents, images, facts):
+    """What is known of these images, in their order, as lists."""
+    positions = [Files._fields.index(fact) for fact in facts]
+    return [[list(contents[i])[p] for p in positions] if i in contents else None for i in images]
 
 
 def code_of(script):

@@ -36,8 +36,10 @@ rule prepare_dataset:
     input:
         label_files(config["dataset"]) or SCENES,
     output:
-        index="results/dataset/index.csv",
-        classes="results/dataset/classes.csv",
+        # Not removed before they are made again: jobs of images that are as before may read them.
+        index=update(INDEX),
+        classes=update(CLASS_TABLE),
+        contents=update(INDEXED),
     log:
         "results/logs/prepare_dataset.log",
     benchmark:
@@ -49,6 +51,7 @@ rule prepare_dataset:
             scored=digest(SCORED),
             contents=digest(CONTENTS),
         ),
+        cache=".snakemake/contents.json",
         code=code_of("prepare_dataset"),
     script:
         "../scripts/prepare_dataset.py"
@@ -57,7 +60,7 @@ rule prepare_dataset:
 rule cache_images:
     """Decode the training images once, at the greatest size that a training needs."""
     input:
-        index=INDEX,
+        dataset=index_of(IMAGES["train_aug"], "image"),
     output:
         "results/dataset/cache.h5",
     log:
@@ -67,7 +70,9 @@ rule cache_images:
     threads: 8
     params:
         longest_side=CACHED_SIDE,
+        images=IMAGES["train_aug"],
         data=data_of(IMAGES["train_aug"], "image"),
+        index=INDEX,
         code=code_of("cache_images"),
     script:
         "../scripts/cache_images.py"

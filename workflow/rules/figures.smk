@@ -7,8 +7,7 @@ SHOWN_VAL = IMAGES["val"][:: -(-len(IMAGES["val"]) // 6)] if IMAGES["val"] else 
 rule figure_stages:
     """A few training images through all stages, a row each."""
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(SHOWN, "image", "labels", "mask"),
         maps=files_of_shards("results/cam/maps", shards_with(SHOWN)),
         areas=files_of_shards("results/affinity/labels", shards_with(SHOWN)),
         walk=files_of_shards("results/walk/labels", shards_with(SHOWN)),
@@ -23,6 +22,8 @@ rule figure_stages:
     params:
         images=SHOWN,
         data=data_of(SHOWN, "image", "labels", "mask"),
+        index=INDEX,
+        classes=CLASS_TABLE,
         maps="results/cam/maps/{}.npy",
         labels=[
             "results/affinity/labels/{}.png",
@@ -37,8 +38,7 @@ rule figure_stages:
 rule figure_predictions:
     """A few validation images with the segmentation model's predictions."""
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(SHOWN_VAL, "image", "mask"),
         predictions=files_of_shards("results/segmentation/predictions", shards_with(SHOWN_VAL)),
     output:
         "results/figures/predictions.png",
@@ -50,6 +50,8 @@ rule figure_predictions:
     params:
         images=SHOWN_VAL,
         data=data_of(SHOWN_VAL, "image", "mask"),
+        index=INDEX,
+        classes=CLASS_TABLE,
         predictions="results/segmentation/predictions/{}.png",
         code=code_of("figure_predictions"),
     script:

@@ -16,7 +16,7 @@ if missing := sorted({f"{image}.npy" for image in IMAGES["train_aug"]} - names_i
 rule import_cam:
     """Class maps of one shard of images, checked and normalised (paper, eq. 1)."""
     input:
-        index=INDEX,
+        dataset=index_of(images_of_job, "labels"),
         foreign=foreign_maps(MAPS),
     output:
         manifest="results/cam/maps/{shard}.txt",
@@ -27,6 +27,7 @@ rule import_cam:
     params:
         images=images_of_job,
         data=data_of(images_of_job, "labels"),
+        index=INDEX,
         foreign=f"{MAPS}/{{}}.npy",
         maps="results/cam/maps/{}.npy",
         code=code_of("import_cam"),
@@ -36,7 +37,7 @@ rule import_cam:
 
 use rule import_cam as import_cam_of_image with:
     input:
-        index=INDEX,
+        dataset=index_of(images_of_job, "labels"),
         foreign=foreign_maps(MAPS),
         manifest=manifest_of_image("results/cam/maps"),
     output:

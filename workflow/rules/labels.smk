@@ -4,8 +4,7 @@
 rule refine_labels:
     """Pseudo labels of one shard: dense CRF, then arg max (paper, section 3.3)."""
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(images_of_job, "image", "labels"),
         scores=of_images("results/walk/scores/{}.npy"),
     output:
         manifest="results/labels/{shard}.txt",
@@ -18,6 +17,8 @@ rule refine_labels:
         settings=settings(**config["labels"]),
         images=images_of_job,
         data=data_of(images_of_job, "image", "labels"),
+        index=INDEX,
+        classes=CLASS_TABLE,
         scores="results/walk/scores/{}.npy",
         labels="results/labels/{}.png",
         code=code_of("refine_labels"),
@@ -27,8 +28,7 @@ rule refine_labels:
 
 use rule refine_labels as refine_labels_of_image with:
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(images_of_job, "image", "labels"),
         scores=of_images("results/walk/scores/{}.npy"),
         manifest=manifest_of_image("results/labels"),
     output:

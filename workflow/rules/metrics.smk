@@ -21,8 +21,7 @@ for scored, split in {"cam": "train", "val_cam": "val"}.items():
         name:
             f"evaluate_{scored}"
         input:
-            index=INDEX,
-            classes=CLASS_TABLE,
+            dataset=index_of(SCORED[split], "labels", "mask"),
             maps=files_of_shards("results/cam/maps", shards(PARTS[split])),
         output:
             f"results/metrics/{scored}.csv",
@@ -36,6 +35,8 @@ for scored, split in {"cam": "train", "val_cam": "val"}.items():
             split=split,
             images=SCORED[split],
             data=data_of(SCORED[split], "labels", "mask"),
+            index=INDEX,
+            classes=CLASS_TABLE,
             maps="results/cam/maps/{}.npy",
             code=code_of("evaluate_cam"),
         script:
@@ -49,8 +50,7 @@ for scored, (stage, split, folder) in LABEL_MAPS.items():
         name:
             f"evaluate_{scored}"
         input:
-            index=INDEX,
-            classes=CLASS_TABLE,
+            dataset=index_of(SCORED[split], "mask"),
             labels=files_of_shards(folder, shards(PARTS[split])),
         output:
             f"results/metrics/{scored}.csv",
@@ -64,6 +64,8 @@ for scored, (stage, split, folder) in LABEL_MAPS.items():
             split=split,
             images=SCORED[split],
             data=data_of(SCORED[split], "mask"),
+            index=INDEX,
+            classes=CLASS_TABLE,
             labels=f"{folder}/{{}}.png",
             code=code_of("evaluate_labels"),
         script:
@@ -73,6 +75,7 @@ for scored, (stage, split, folder) in LABEL_MAPS.items():
 rule metrics:
     """All scores in one table; what has no masks is not in it, but all stages have run."""
     input:
+        index=INDEX,  # so that each change of the data set is checked
         scores=[f"results/metrics/{s}.csv" for s, split in SPLITS.items() if SCORED[split]],
         labels=files_of_shards("results/labels", shards("train_aug")),
         predictions=files_of_shards("results/segmentation/predictions", shards("val")),

@@ -24,8 +24,7 @@ wildcard_constraints:
 rule label_upper_bound:
     """True masks of one shard as class indices."""
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(images_of_job_in(SCORED["train_aug"]), "mask"),
     output:
         manifest="results/upper_bound/labels/{shard}.txt",
     log:
@@ -35,6 +34,8 @@ rule label_upper_bound:
     params:
         images=images_of_job_in(SCORED["train_aug"]),
         data=data_of(images_of_job_in(SCORED["train_aug"]), "mask"),
+        index=INDEX,
+        classes=CLASS_TABLE,
         labels="results/upper_bound/labels/{}.png",
         code=code_of("label_upper_bound"),
     script:
@@ -43,8 +44,7 @@ rule label_upper_bound:
 
 use rule label_upper_bound as label_upper_bound_of_image with:
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(images_of_job_in(SCORED["train_aug"]), "mask"),
         manifest=manifest_of_image("results/upper_bound/labels"),
     output:
         update("results/upper_bound/labels/{image}.png"),
@@ -57,8 +57,7 @@ use rule label_upper_bound as label_upper_bound_of_image with:
 rule train_segmentation:
     """Train a segmentation model on label maps (paper, section 3.4)."""
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(lambda w: TRAINED_ON[w.model][0], "image"),
         labels=lambda w: files_of_shards(TRAINED_ON[w.model][1], shards("train_aug")),
         weights=weights_of("segmentation"),
         cache=CACHE,
@@ -79,6 +78,8 @@ rule train_segmentation:
         ),
         images=lambda w: TRAINED_ON[w.model][0],
         data=data_of(lambda w: TRAINED_ON[w.model][0], "image"),
+        index=INDEX,
+        classes=CLASS_TABLE,
         labels=lambda w: f"{TRAINED_ON[w.model][1]}/{{}}.png",
         checkpoints="results/.checkpoints/{model}",
         code=code_of("train_segmentation"),
@@ -90,7 +91,7 @@ rule predict_segmentation:
     """Predictions for one shard of the validation images, at several scales and mirrored."""
     input:
         network="results/{model}/network.pt",
-        index=INDEX,
+        dataset=index_of(images_of_job, "image"),
     output:
         manifest="results/{model}/predictions/{shard}.txt",
     log:
@@ -102,6 +103,7 @@ rule predict_segmentation:
         settings=settings(**config["segmentation"]["inference"]),
         images=images_of_job,
         data=data_of(images_of_job, "image"),
+        index=INDEX,
         predictions=lambda w: f"results/{w.model}/predictions/{{}}.png",
         code=code_of("predict_segmentation"),
     script:
@@ -111,7 +113,7 @@ rule predict_segmentation:
 use rule predict_segmentation as predict_segmentation_of_image with:
     input:
         network="results/{model}/network.pt",
-        index=INDEX,
+        dataset=index_of(images_of_job, "image"),
         manifest=manifest_of_image("results/{model}/predictions"),
     output:
         update("results/{model}/predictions/{image}.png"),

@@ -9,8 +9,7 @@ rule predict_test:
     """Predictions for one shard of the test images, in VOC's own class indices."""
     input:
         network="results/segmentation/network.pt",
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(images_of_job, "image"),
     output:
         manifest=f"{FOLDER}/{{shard}}.txt",
     log:
@@ -22,6 +21,8 @@ rule predict_test:
         settings=settings(**config["segmentation"]["inference"]),
         images=images_of_job,
         data=data_of(images_of_job, "image"),
+        index=INDEX,
+        classes=CLASS_TABLE,
         predictions=f"{FOLDER}/{{}}.png",
         code=code_of("predict_test"),
     script:
@@ -31,8 +32,7 @@ rule predict_test:
 use rule predict_test as predict_test_of_image with:
     input:
         network="results/segmentation/network.pt",
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(images_of_job, "image"),
         manifest=manifest_of_image(FOLDER, TEST_SHARD_OF),
     output:
         update(f"{FOLDER}/{{image}}.png"),

@@ -4,8 +4,7 @@
 rule pool_superpixels:
     """Class maps of one shard pooled over superpixels."""
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(images_of_job_in(SCORED["train"]), "image", "labels"),
         maps=of_images("results/cam/maps/{}.npy"),
     output:
         manifest="results/superpixels/{shard}.txt",
@@ -17,6 +16,8 @@ rule pool_superpixels:
         settings=settings(**config["superpixels"]),
         images=images_of_job_in(SCORED["train"]),
         data=data_of(images_of_job_in(SCORED["train"]), "image", "labels"),
+        index=INDEX,
+        classes=CLASS_TABLE,
         maps="results/cam/maps/{}.npy",
         labels="results/superpixels/{}.png",
         code=code_of("pool_superpixels"),
@@ -26,8 +27,7 @@ rule pool_superpixels:
 
 use rule pool_superpixels as pool_superpixels_of_image with:
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(images_of_job_in(SCORED["train"]), "image", "labels"),
         maps=of_images("results/cam/maps/{}.npy"),
         manifest=manifest_of_image("results/superpixels"),
     output:

@@ -4,8 +4,7 @@
 rule sweep_random_walk:
     """Walk one shard with every combination of settings and count against the true masks."""
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(images_of_job_in(SCORED["train"]), "image", "labels", "mask"),
         maps=of_images("results/cam/maps/{}.npy"),
         edges=of_shard("results/affinity/edges/{}.h5"),
     output:
@@ -22,6 +21,8 @@ rule sweep_random_walk:
         ),
         images=images_of_job_in(SCORED["train"]),
         data=data_of(images_of_job_in(SCORED["train"]), "image", "labels", "mask"),
+        index=INDEX,
+        classes=CLASS_TABLE,
         maps="results/cam/maps/{}.npy",
         code=code_of("sweep_random_walk"),
     script:
@@ -31,7 +32,7 @@ rule sweep_random_walk:
 rule table_sweep:
     """The mIoU of every combination, as a table and a figure (paper, figure 8)."""
     input:
-        classes=CLASS_TABLE,
+        dataset=index_of([]),
         counts=[f"results/sweeps/random_walk/{s}.csv" for s in shards_with(SCORED["train"])],
     output:
         table="results/sweeps/random_walk.csv",
@@ -42,6 +43,8 @@ rule table_sweep:
         "results/benchmarks/table_sweep.tsv"
     params:
         images=len(SCORED["train"]),
+        data=data_of([]),
+        classes=CLASS_TABLE,
         code=code_of("table_sweep"),
     script:
         "../scripts/table_sweep.py"

@@ -4,8 +4,7 @@
 rule random_walk:
     """Spread the class maps of one shard over its affinities (paper, eq. 11 and 12)."""
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(images_of_job, "image", "labels"),
         maps=of_images("results/cam/maps/{}.npy"),
         edges=of_shard("results/affinity/edges/{}.h5"),
     output:
@@ -19,6 +18,8 @@ rule random_walk:
         settings=settings(**config["walk"], gamma=config["affinity"]["pairs"]["gamma"]),
         images=images_of_job,
         data=data_of(images_of_job, "image", "labels"),
+        index=INDEX,
+        classes=CLASS_TABLE,
         maps="results/cam/maps/{}.npy",
         scores="results/walk/scores/{}.npy",
         labels="results/walk/labels/{}.png",
@@ -29,8 +30,7 @@ rule random_walk:
 
 use rule random_walk as random_walk_of_image with:
     input:
-        index=INDEX,
-        classes=CLASS_TABLE,
+        dataset=index_of(images_of_job, "image", "labels"),
         maps=of_images("results/cam/maps/{}.npy"),
         edges=of_shard("results/affinity/edges/{}.h5"),
         manifest=manifest_of_image("results/walk/scores"),

@@ -8,7 +8,7 @@ for stage in ("cam", "affinity", "segmentation"):
             name:
                 f"import_{stage}_network"
             input:
-                classes=CLASS_TABLE,
+                dataset=index_of([]),
                 weights=weights_of(stage),
             output:
                 network=f"results/{stage}/network.pt",
@@ -19,6 +19,8 @@ for stage in ("cam", "affinity", "segmentation"):
             params:
                 stage=stage,
                 data=data_of([]),
+                index=INDEX,
+                classes=CLASS_TABLE,
                 settings=settings(**config[stage]["network"]),
                 code=code_of("import_weights"),
             script:

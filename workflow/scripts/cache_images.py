@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 longest_side = snakemake.params.longest_side
 with logs.stage(snakemake.log[0], longest_side=longest_side):
-    images = read_index(snakemake.input.index).query("train_aug == 1")
+    images = read_index(snakemake.params.index, snakemake.params.images)
     write_cache(
         snakemake.output[0],
         images["path"].tolist(),

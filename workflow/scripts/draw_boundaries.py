@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 settings, pattern = snakemake.params.settings, snakemake.params.boundaries
 with logs.stage(snakemake.log[0], settings=settings):
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    images = read_index(snakemake.params.index, snakemake.params.images)
     for row in logs.progress(images.itertuples(), total=len(images), label="images"):
         edges = read_edges(snakemake.input.edges, row.image)
         strength = boundary_strength(edges, (row.height, row.width), **settings)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 with logs.stage(snakemake.log[0]) as log:
-    classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    classes = read_classes(snakemake.params.classes)
+    images = read_index(snakemake.params.index, snakemake.params.images)
     counts = [
         boundaries.match(
             read_label_map(snakemake.params.boundaries.format(row.image)) / 255,

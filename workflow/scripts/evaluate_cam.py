@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 alpha, split = snakemake.params.settings["alpha"], snakemake.params.split
 pattern = snakemake.params.maps
 with logs.stage(snakemake.log[0], alpha=alpha, split=split):
-    classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    classes = read_classes(snakemake.params.classes)
+    images = read_index(snakemake.params.index, snakemake.params.images)
 
     def predict(row):
         scores = maps.with_background(read_array(pattern.format(row.image)), alpha)

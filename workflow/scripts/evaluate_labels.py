@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 stage, split = snakemake.params.stage, snakemake.params.split
 with logs.stage(snakemake.log[0], stage=stage, split=split):
-    classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    classes = read_classes(snakemake.params.classes)
+    images = read_index(snakemake.params.index, snakemake.params.images)
     label_maps = (
         read_label_map(snakemake.params.labels.format(image)) for image in images["image"]
     )

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 with logs.stage(snakemake.log[0]):
-    classes = read_classes(snakemake.input.classes)
+    classes = read_classes(snakemake.params.classes)
     rows = []
-    for row in read_index(snakemake.input.index, snakemake.params.images).itertuples():
+    for row in read_index(snakemake.params.index, snakemake.params.images).itertuples():
         image = read_image(row.path)
         labels = [read_label_map(snakemake.params.predictions.format(row.image))]
         labels += [classes.read_mask(row.mask)] if row.mask else []

@@ -19,9 +19,9 @@ TITLES = [
 ]
 
 with logs.stage(snakemake.log[0]):
-    classes = read_classes(snakemake.input.classes)
+    classes = read_classes(snakemake.params.classes)
     rows = []
-    for row in read_index(snakemake.input.index, snakemake.params.images).itertuples():
+    for row in read_index(snakemake.params.index, snakemake.params.images).itertuples():
         image = read_image(row.path)
         maps = read_array(snakemake.params.maps.format(row.image))
         labels = [read_label_map(files.format(row.image)) for files in snakemake.params.labels]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 foreign, pattern = snakemake.params.foreign, snakemake.params.maps
 with logs.stage(snakemake.log[0], foreign=foreign):
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    images = read_index(snakemake.params.index, snakemake.params.images)
     for row in logs.progress(images.itertuples(), total=len(images), label="images"):
         checked = maps.read_foreign(foreign.format(row.image), len(row.labels.split(";")))
         write_array(pattern.format(row.image), checked)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings):
-    classes = read_classes(snakemake.input.classes)
+    classes = read_classes(snakemake.params.classes)
     networks.import_weights(
         snakemake.output.network, snakemake.params.stage, settings, len(classes.names)
     )

@@ -14,7 +14,7 @@ settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings):
     device = open_device(snakemake.config["device"], snakemake.threads)
     network = networks.read(snakemake.input.network, device)
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    images = read_index(snakemake.params.index, snakemake.params.images)
 
     def predict(rows, pixels):
         return affinity.edges(network, pixels, **settings)

@@ -16,8 +16,8 @@ with logs.stage(snakemake.log[0], settings=settings):
     network = networks.read(
         snakemake.input.network, device, output_stride=settings.pop("output_stride")
     )
-    classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    classes = read_classes(snakemake.params.classes)
+    images = read_index(snakemake.params.index, snakemake.params.images)
 
     def predict(rows, pixels):
         labels = [classes.indices(row.labels) for row in rows]

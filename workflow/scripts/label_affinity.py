@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 settings, pattern = dict(snakemake.params.settings), snakemake.params.labels
 with logs.stage(snakemake.log[0], settings=settings):
-    classes = read_classes(snakemake.input.classes)
+    classes = read_classes(snakemake.params.classes)
     listed = classes.indices(";".join(settings.pop("true_masks")))
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    images = read_index(snakemake.params.index, snakemake.params.images)
 
     def label(row):
         labels = affinity_labels(

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 pattern = snakemake.params.labels
 with logs.stage(snakemake.log[0]):
-    classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    classes = read_classes(snakemake.params.classes)
+    images = read_index(snakemake.params.index, snakemake.params.images)
     for row in images.itertuples():
         write_label_map(pattern.format(row.image), classes.read_mask(row.mask))
     write_manifest(snakemake.output.get("manifest"), map(pattern.format, images.image))

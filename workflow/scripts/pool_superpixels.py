@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 settings, pattern = snakemake.params.settings, snakemake.params.labels
 with logs.stage(snakemake.log[0], settings=settings):
-    classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    classes = read_classes(snakemake.params.classes)
+    images = read_index(snakemake.params.index, snakemake.params.images)
     for row in logs.progress(images.itertuples(), total=len(images), label="images"):
         labels = superpixel_labels(
             read_image(row.path),

@@ -14,8 +14,8 @@ settings, pattern = snakemake.params.settings, snakemake.params.predictions
 with logs.stage(snakemake.log[0], settings=settings):
     device = open_device(snakemake.config["device"], snakemake.threads)
     network = networks.read(snakemake.input.network, device)
-    classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    classes = read_classes(snakemake.params.classes)
+    images = read_index(snakemake.params.index, snakemake.params.images)
 
     def predict(rows, pixels):
         return segmentation.predict(network, pixels, **settings)

@@ -20,8 +20,8 @@ settings, files = dict(snakemake.params.settings), snakemake.params
 with logs.stage(snakemake.log[0], settings=settings):
     open_device("cpu", snakemake.threads)  # a walk takes milliseconds
     alpha = settings.pop("alpha")
-    classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    classes = read_classes(snakemake.params.classes)
+    images = read_index(snakemake.params.index, snakemake.params.images)
     for row in logs.progress(images.itertuples(), total=len(images), label="images"):
         edges = read_edges(snakemake.input.edges, row.image)
         cells = maps.resize(read_array(files.maps.format(row.image)), edges.shape[1:])

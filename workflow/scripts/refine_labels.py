@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 settings, pattern = snakemake.params.settings, snakemake.params.labels
 with logs.stage(snakemake.log[0], settings=settings):
-    classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    classes = read_classes(snakemake.params.classes)
+    images = read_index(snakemake.params.index, snakemake.params.images)
 
     def refine(row):
         return labels.refine(

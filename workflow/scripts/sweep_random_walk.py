@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 settings, pattern = snakemake.params.settings, snakemake.params.maps
 with logs.stage(snakemake.log[0], settings=settings):
     open_device("cpu", snakemake.threads)
-    classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index, snakemake.params.images)
+    classes = read_classes(snakemake.params.classes)
+    images = read_index(snakemake.params.index, snakemake.params.images)
 
     def read(row):
         maps, edges = read_array(pattern.format(row.image)), snakemake.input.edges

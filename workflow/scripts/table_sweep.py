@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 with logs.stage(snakemake.log[0]) as log:
-    names = read_classes(snakemake.input.classes).names
+    names = read_classes(snakemake.params.classes).names
     counts = [pd.read_csv(path) for path in snakemake.input.counts]
     table = sweeps.walk_table(counts, names, snakemake.params.images)
     figures.save(snakemake.output.figure, figures.walk_sweep(table))

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings):
-    classes = read_classes(snakemake.input.classes)
-    images = read_index(snakemake.input.index).query("train_aug == 1")
+    classes = read_classes(snakemake.params.classes)
+    images = read_index(snakemake.params.index, snakemake.params.images)
     training.train(
         "affinity",
         affinity.losses,
