@@ -44,13 +44,6 @@ rule prepare_dataset:
         "../scripts/prepare_dataset.py"
 
 
-def largest_training_side():
-    """The greatest longest side of all trainings, in pixels; None where one takes any size."""
-    trainings = (config[stage]["training"] for stage in ("cam", "affinity", "segmentation"))
-    ranges = [training["longest_side"] for training in trainings]
-    return max(high for _, high in ranges) if all(ranges) else None
-
-
 rule cache_images:
     """Decode the training images once, at the greatest size that a training needs."""
     input:
