@@ -95,8 +95,8 @@ def test_label_maps_follow_a_reduced_image(tmp_path, write):
         assert not (far & (mask != 255)).any()
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_worker_processes_read_the_same(write, paths, start):
+@pytest.mark.parametrize(("start", "workers"), [("fork", 2), ("spawn", 1)])
+def test_worker_processes_read_the_same(write, paths, start, workers):
     cache = write(12)
     labels = [torch.tensor([float(k)]) for k in range(10)]
     images = TrainingImages(paths, labels, training_transform(**TRANSFORM), seed=1, cache=cache)
@@ -105,7 +105,7 @@ def test_worker_processes_read_the_same(write, paths, start):
         return list(DataLoader(images, batch_size=5, sampler=EpochSampler(10, seed=1), **options))
 
     here = batches()
-    there = batches(num_workers=2, multiprocessing_context=start)
+    there = batches(num_workers=workers, multiprocessing_context=start)
     for (image, label), (other, same) in zip(here, there, strict=True):
         assert torch.equal(image, other)
         assert torch.equal(label, same)

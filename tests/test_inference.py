@@ -159,7 +159,7 @@ def test_two_images_are_read_ahead_and_no_more(images, monkeypatch):
 
     def predict(rows, pixels):
         predicted.extend(rows)
-        end = time.monotonic() + 5
+        end = time.monotonic() + 30
         while len(read) < min(7, len(predicted) + 2) and time.monotonic() < end:
             time.sleep(0.01)
         ahead.append(len(read) - len(predicted))
