@@ -191,13 +191,6 @@ def weights_of(stage):
     return [] if weights in NO_FILES else weights
 
 
-def largest_training_side():
-    """The greatest longest side of all trainings, in pixels; None where one takes any size."""
-    trainings = (config[stage]["training"] for stage in ("cam", "affinity", "segmentation"))
-    ranges = [training["longest_side"] for training in trainings]
-    return max(high for _, high in ranges) if all(ranges) else None
-
-
 def settings(**sections):
     """One parameter for all that a rule's result depends on.
 
