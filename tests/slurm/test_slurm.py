@@ -1,5 +1,6 @@
 """The workflow through a real sbatch, with the profile that is shipped."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -23,8 +24,10 @@ HERE += ["--slurm-init-seconds-before-status-checks", "10", "--latency-wait", "1
 
 @pytest.fixture(scope="module", autouse=True)
 def slurm():
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop the daemons then, too
     with cluster():
         yield
+    signal.signal(signal.SIGTERM, before)
 
 
 def command(folder: Path, profile: str, config: dict, *arguments: str) -> list[str]:
