@@ -191,6 +191,16 @@ def test_an_edited_label_of_a_val_image_is_checked_and_no_more(run):
     assert plan(run, "--", *TARGETS) == {"prepare_dataset": 1, "metrics": 1}
 
 
+def test_a_changed_value_is_noticed_beside_a_changed_image(run):
+    """Its jobs do not stand behind that of the index."""
+    write_image(run, "v1", 77)
+    planned = plan(run, "--config", "walk={beta: 4}", "--", "results/metrics.csv")
+    shards = len(of_shards(TRAIN, [])["train_aug"])
+    stages = ("random_walk", "refine_labels")
+    assert {stage: planned[stage] for stage in stages} == dict.fromkeys(stages, shards)
+    assert "label_affinity" not in planned
+
+
 def test_ten_more_images_rerun_the_trainings_and_what_follows(run):
     train, val = [f"t{i}" for i in range(50, 58)], ["v50", "v51"]
     add(run, train, val)
@@ -239,6 +249,7 @@ def test_a_removed_image_is_learned_from_no_more(with_maps, tmp_path):
     per_image = {"import_cam": 1, "label_affinity": 1}  # the shard of t1 and t3
     assert plan(run, *THEIRS, "--", network) == {**per_image, "train_affinity": 1}
     snakemake(run, *THEIRS, "--", network, config=run / "preset.yaml")
+    assert plan(run, *THEIRS, "--", network) == {}
     listed = Counter(
         line.split()[-1]
         for manifest in (run / "results/affinity/labels").glob("train_aug_*.txt")
