@@ -9,10 +9,10 @@ COCO ?= data/coco
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install metrics voc12 coco models bench test testslow test-slurm format clean
+.PHONY: help install metrics voc12 coco models bench test testslow test-slurm test-faults format clean
 
 help:  ## show these lines
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed  ## create .venv with all that is needed
 
@@ -55,6 +55,9 @@ test-slurm: install  ## the workflow in a real SLURM on this machine (Debian or 
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 		munge slurmctld slurmd slurm-client; }
 	$(BIN)/pytest -m slurm
+
+test-faults: install  ## kill running workflows at random, 30 times, and compare (half an hour)
+	$(BIN)/python tests/faults/kill.py
 
 models: install  ## print a table of the networks: parameters, FLOPs, maps
 	$(BIN)/python -m psa_core.networks.summary
