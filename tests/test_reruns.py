@@ -362,8 +362,8 @@ def test_an_edited_module_reruns_the_rules_that_import_it(finished, project):
         expected[module] = following({rule for rule in rules if module in imported[rule]})
     found = dict(zip(MODULES, rules_to_run(dry_runs), strict=True))
     assert differences(found, expected) == {}
-    # By hand: the walk, and what only the Snakefile imports.
-    assert found["psa_core/walk.py"] == following({"random_walk"})
+    # By hand: the walk and its sweep, and what only the Snakefile imports.
+    assert found["psa_core/walk.py"] == following({"random_walk", "sweep_random_walk"})
     assert found["psa_core/config.py"] == found["psa_core/provenance.py"] == set()
 
 
