@@ -120,8 +120,10 @@ class EpochSampler(Sampler):
         world_size: int = 1,
         start: int = 0,
     ):
-        self.length, self.seed, self.epoch = length, seed, 0
+        self.length, self.seed = length, seed
         self.batch_size, self.steps, self.start = batch_size, length // batch_size, start
+        # Loader workers take the first keys before Lightning says which epoch it is.
+        self.epoch = start // self.steps if self.steps else 0
         part = batch_size // world_size
         self.part = slice(rank * part, (rank + 1) * part)
 

@@ -89,17 +89,31 @@ def test_killed_while_it_saves_it_has_the_checkpoint_before(unbroken, tmp_path):
     assert_same(tmp_path, expected)
 
 
+def train_with_a_worker(folder, paths):
+    tiny_training.train_tiny(folder, paths, nothing, workers=1)
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
 def test_a_signal_saves_the_step_in_hand(unbroken, tmp_path, name):
-    """SLURM signals all processes, the loader's workers too; the sixth step is within an epoch."""
+    """SLURM signals all processes, the loader's workers too; the sixth step is within an epoch.
+
+    The worker of the training that goes on asks for images before Lightning names the epoch.
+    """
     expected, paths = unbroken
     number = getattr(signal, name)
     assert ended(tiny_training.train_until_signalled, tmp_path, paths, number) == 1
     assert resume.steps_done(tmp_path / "checkpoints/last.ckpt") == 6
     assert not (tmp_path / "network.pt").exists()
     (tmp_path / "calls").unlink()
-    assert ended(tiny_training.train_tiny, tmp_path, paths, nothing) == 0
+    assert ended(train_with_a_worker, tmp_path, paths) == 0
     assert (tmp_path / "calls").stat().st_size == STEPS - 6
+    assert_same(tmp_path, expected)
+
+
+def test_a_worker_goes_on_at_the_next_epoch(unbroken, tmp_path):
+    expected, paths = unbroken
+    assert ended(tiny_training.train_until_half_saved, tmp_path, paths) == -signal.SIGKILL
+    assert ended(train_with_a_worker, tmp_path, paths) == 0
     assert_same(tmp_path, expected)
 
 
