@@ -79,7 +79,7 @@ def test_a_killed_process_is_reported(images):
 
 
 CALLER = """
-import os, sys, time
+import os, signal, sys, time
 import pandas as pd
 from psa_core import parallel
 
@@ -87,6 +87,7 @@ def call(row):
     print(os.getpid(), flush=True)
     time.sleep(1 if row.image == "a" else 0.2)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 images = pd.DataFrame({"image": ["a", *"b" * int(sys.argv[1])]})
 list(parallel.in_processes(call, images, processes=2))
 """
@@ -110,8 +111,10 @@ def test_processes_end_with_their_caller(number, waiting):
         # Its output ends when the last process that can write to it has ended.
         _, errors = caller.communicate(timeout=30)
     assert caller.returncode in (-number, 1)
-    assert ("KeyboardInterrupt" in errors) == (number == signal.SIGINT)
-    assert errors.count("Traceback") == (number == signal.SIGINT)
+    # Only Ctrl-C leaves the caller time to end its workers; else one may still meet its broken pipe.
+    if number == signal.SIGINT:
+        assert "KeyboardInterrupt" in errors
+        assert errors.count("Traceback") == 1
 
 
 @pytest.mark.parametrize("script", ["label_affinity", "refine_labels"])
