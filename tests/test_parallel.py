@@ -111,7 +111,7 @@ def test_processes_end_with_their_caller(number, waiting):
         # Its output ends when the last process that can write to it has ended.
         _, errors = caller.communicate(timeout=30)
     assert caller.returncode in (-number, 1)
-    # Only Ctrl-C leaves the caller time to end its workers; else one may still meet its broken pipe.
+    # Only Ctrl-C leaves the caller time to end its workers; else one may meet its broken pipe.
     if number == signal.SIGINT:
         assert "KeyboardInterrupt" in errors
         assert errors.count("Traceback") == 1
