@@ -1,8 +1,9 @@
 """Hot paths beside the way of the public release, side by side: `make bench`.
 
 Each pair alternates in one process, so that both meet the same machine; the ratio is the median of
-seven pairs' ratios. Outputs are compared before anything is timed. Peak memory is that of a fresh
-process which makes the inputs and computes once. Writes results/bench.csv.
+seven pairs' ratios. Outputs are compared before anything is timed. Memory is what a fresh process
+takes at its peak, beyond the imported libraries, to make the inputs and compute once. Writes
+results/bench.csv.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from scipy import sparse
 
 from psa_core import cam, labels, networks, parallel, walk
 from psa_core.artifacts import write_table
-from psa_core.compute import keep_memory
+from psa_core.compute import open_device
 from psa_core.dcrf import dense_crf
 from psa_core.maps import with_background
 from psa_core.pairs import neighbour_offsets, pair_slices
 
+FORMAT = "{:.3g}".format
 PAIRS = 7
 SIZES = ((500, 375), (1024, 1024), (2048, 1024))  # width, height
 WALK = {"gamma": 5, "beta": 8, "log2_t": 8}
@@ -269,17 +271,21 @@ def bench_storage(results: Path) -> dict:
 
 
 def peak_megabytes(make: Callable[..., Ways], width: int, height: int, way: str) -> float:
-    """Greatest resident memory of a new process that makes the inputs and computes once, MiB."""
+    """What a new process takes at its peak to make the inputs and compute once, MiB."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(_run_once, make, width, height, way).result()
 
 
 def _run_once(make: Callable[..., Ways], width: int, height: int, way: str) -> float:
+    Path("/proc/self/clear_refs").write_text("5")  # the peak of the imports does not count
+    before = _memory("VmRSS")
     make(width, height)[way]()
-    # Not getrusage: its maximum survives exec, and would be that of the parent.
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    return _memory("VmHWM") - before
+
+
+def _memory(what: str) -> float:
+    return int(Path("/proc/self/status").read_text().split(f"{what}:")[1].split()[0]) / 1024
 
 
 def _error(found: np.ndarray, expected: np.ndarray, tolerance: float) -> float:
@@ -300,24 +306,30 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--results", type=Path, help="a finished run, whose bytes are compared")
     arguments = parser.parse_args()
-    rows = [bench_dcrf_workers()]  # before torch starts its threads, which no fork survives
-    torch.set_num_threads(arguments.threads)
-    keep_memory()
+    rows = []
+
+    def report(row: dict) -> None:
+        print(pd.Series(row).to_string(float_format=FORMAT), end="\n\n", flush=True)
+        rows.append(row)
+
+    report(bench_dcrf_workers())  # before torch starts its threads, which no fork survives
+    open_device("cpu", arguments.threads)
     steps = [
         partial(compare, walks, 500, 375, 1e-4),
         partial(bench_large_walk, 1024, 1024, squarings=2),
         partial(bench_large_walk, 2048, 1024, squarings=0),
         partial(bench_large_walk, 3840, 2160, squarings=0),
-        *(partial(compare, crfs, *size, 1e-4) for size in SIZES),
+        # Mean field amplifies rounding: at 2048 x 1024 the release's own output changes by 3e-4
+        # where its input is off by 2e-7.
+        *(partial(compare, crfs, *size, 1e-3) for size in SIZES),
         *(partial(compare, cams, *size, 1e-4) for size in SIZES),
         *([partial(bench_storage, arguments.results)] if arguments.results else []),
     ]
     for step in steps:
-        rows.append(step())
-        print(pd.Series(rows[-1]).to_string(float_format="%.3g"), end="\n\n", flush=True)
+        report(step())
     table = pd.DataFrame(rows)
     write_table(arguments.output, table)
-    print(table.to_string(index=False, float_format="%.3g", na_rep="-"))
+    print(table.to_string(index=False, float_format=FORMAT, na_rep="-"))
 
 
 if __name__ == "__main__":

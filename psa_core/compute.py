@@ -55,4 +55,4 @@ def keep_memory() -> None:
             m_trim_threshold, m_mmap_max, m_arena_max = -1, -4, -8
             libc.mallopt(m_arena_max, 1)  # autograd's own thread included
             libc.mallopt(m_mmap_max, 0)
-            libc.mallopt(m_trim_threshold, 2**31 - 1)
+            libc.mallopt(m_trim_threshold, -1)  # never
