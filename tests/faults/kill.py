@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -29,6 +30,7 @@ COMMAND = [
     *("--configfile", str(ROOT / "tests/tiny.yaml")),
 ]
 TARGET = "results/metrics.csv"
+NOTHING = "nothing: it had ended"
 # What was measured differs from run to run, and logs have times.
 NOT_COMPARED = ("results/logs/", "results/benchmarks/")
 
@@ -60,16 +62,22 @@ def kill_one(run: subprocess.Popen, chance: random.Random) -> str:
     Where that is not Snakemake, Snakemake goes on or gives up by itself. Where it is, its jobs are
     killed, too, as the README says that one should see to.
     """
-    main = psutil.Process(run.pid)
-    family = [main, *main.children(recursive=True)]
-    victim = chance.choice(family)
-    name = _name(victim)
-    victim.kill()
-    if victim.pid == main.pid:
-        for process in family[1:]:
-            process.kill()
-        psutil.wait_procs(family[1:])
-    return name
+    while run.poll() is None:
+        main = psutil.Process(run.pid)
+        family = [main, *main.children(recursive=True)]
+        victim = chance.choice(family)
+        try:
+            name = _name(victim)
+            victim.kill()
+        except psutil.NoSuchProcess:  # it has just ended by itself: another one
+            continue
+        if victim == main:
+            for process in family[1:]:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(family[1:])
+        return name
+    return NOTHING
 
 
 def _name(process: psutil.Process) -> str:
@@ -108,7 +116,7 @@ def main() -> int:
         run, moment = start(disturbed, "--", TARGET), chance.uniform(0, 0.95 * seconds)
         try:
             run.wait(moment)
-            killed = "nothing: it had ended"
+            killed = NOTHING
         except subprocess.TimeoutExpired:
             killed = kill_one(run, chance)
             run.wait()
