@@ -295,9 +295,9 @@ SCRIPTS = {
     **dict.fromkeys(("evaluate_superpixels", "evaluate_upper_bound"), "evaluate_labels"),
     **dict.fromkeys(("evaluate_val_walk", "evaluate_val_labels"), "evaluate_labels"),
     "evaluate_val_cam": "evaluate_cam",
-    "table_labels": "table_stages",
-    "table_val_labels": "table_stages",
-    "table_segmentation": "table_models",
+    "table_labels": "table",
+    "table_val_labels": "table",
+    "table_segmentation": "table",
 }
 
 

@@ -92,3 +92,21 @@ def test_the_workflow_resumes_after_scancel_and_gives_what_a_local_run_gives(tmp
     assert "going on from" in (remote / "results/logs/train_cam.log").read_text()
     metrics = [folder / "results/metrics.csv" for folder in (local, remote)]
     assert metrics[1].read_bytes() == metrics[0].read_bytes()
+
+
+def test_srun_starts_a_training_of_two_tasks(tmp_path):
+    """The same bytes as from two processes that the training starts by itself."""
+    local, remote = tmp_path / "local", tmp_path / "slurm"
+    local.mkdir()
+    remote.mkdir()
+    config = {**TINY, "devices": 2}
+    target = "results/cam/network.pt"
+    status, printed = run(command(local, "default", config, "--cores", "2", target))
+    assert status == 0, printed
+
+    tasks = ["--set-resources", "train_cam:tasks=2", "train_cam:mpi=srun", "--max-threads", "1"]
+    status, printed = run(command(remote, "slurm", config, *HERE, *tasks, "--", target))
+    assert status == 0, printed
+    log = (remote / "results/logs/train_cam.log").read_text()
+    assert log.count("python 3.") == log.count("epoch 4/4") == 1  # only the first of them writes
+    assert (remote / target).read_bytes() == (local / target).read_bytes()

@@ -1,6 +1,6 @@
 """Scores. Needs each stage's label maps and the true masks; makes results/metrics.csv."""
 
-PARTS = {"train": "train_aug", "val": "val"}
+PART_OF_SPLIT = {"train": "train_aug", "val": "val"}
 # Score files under results/metrics/: stage, split, label maps. The class maps are scored apart.
 SPLITS = {"cam": "train", "walk": "train", "labels": "train", "segmentation": "val"}
 LABEL_MAPS = {
@@ -22,7 +22,7 @@ for scored, split in {"cam": "train", "val_cam": "val"}.items():
             f"evaluate_{scored}"
         input:
             dataset=index_of(SCORED[split], "labels", "mask"),
-            maps=files_of_shards("results/cam/maps", shards(PARTS[split])),
+            maps=files_of_shards("results/cam/maps", shards(PART_OF_SPLIT[split])),
         output:
             f"results/metrics/{scored}.csv",
         log:
@@ -51,7 +51,7 @@ for scored, (stage, split, folder) in LABEL_MAPS.items():
             f"evaluate_{scored}"
         input:
             dataset=index_of(SCORED[split], "mask"),
-            labels=files_of_shards(folder, shards(PARTS[split])),
+            labels=files_of_shards(folder, shards(PART_OF_SPLIT[split])),
         output:
             f"results/metrics/{scored}.csv",
         log:

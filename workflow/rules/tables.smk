@@ -21,10 +21,11 @@ for table, scored in STAGE_TABLES.items():
             f"results/benchmarks/table_{table}.tsv"
         localrule: True
         params:
+            rows="stages",
             settings=settings(**config["tables"]),
-            code=code_of("table_stages"),
+            code=code_of("table"),
         script:
-            "../scripts/table_stages.py"
+            "../scripts/table.py"
 
 
 rule table_segmentation:
@@ -39,8 +40,9 @@ rule table_segmentation:
         "results/benchmarks/table_segmentation.tsv"
     localrule: True
     params:
+        rows="models",
         settings=settings(**config["tables"]),
         models=list(TRAINED_ON),
-        code=code_of("table_models"),
+        code=code_of("table"),
     script:
-        "../scripts/table_models.py"
+        "../scripts/table.py"

@@ -1,4 +1,4 @@
-"""IoU of each class of the segmentation models."""
+"""A table of the paper: scores of several stages, or of each class of the segmentation models."""
 
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings) as log:
     scores = pd.concat([pd.read_csv(path) for path in snakemake.input.scores])
-    table = tables.models(scores, **settings)
+    make = {"stages": tables.stages, "models": tables.models}[snakemake.params.rows]
+    table = make(scores, **settings)
     write_table(snakemake.output[0], table)
     log.info("\n%s", table.to_string(index=False, float_format="%.1f"))
