@@ -17,6 +17,7 @@ import pytest
 import yaml
 from dry_runs import ROOT, TARGETS, DryRun, rules_to_run
 from PIL import Image
+from test_workflow import snakemake
 
 from psa_core.config import ConfigError, complete, describe
 
@@ -283,7 +284,13 @@ def test_results_copied_into_a_clone_rerun_nothing(finished, tmp_path):
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
     shutil.copytree(finished / "results", clone / "results")  # as cp -a
-    assert rules_to_run([DryRun(clone, clone / "tests/tiny.yaml", project=clone)]) == [set()]
+    dry_run = DryRun(clone, clone / "tests/tiny.yaml", project=clone)
+    assert rules_to_run([dry_run]) == [set()]
+    for path in sorted((clone / "results").rglob("*"), reverse=True):  # as cp -r, in some order
+        path.touch()
+    assert rules_to_run([dry_run]) != [set()]
+    snakemake(clone, "--touch", "--", *TARGETS)
+    assert rules_to_run([dry_run]) == [set()]
 
 
 # --- code -----------------------------------------------------------------------------------------
