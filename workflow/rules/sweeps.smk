@@ -41,6 +41,7 @@ rule table_sweep:
         "results/logs/table_sweep.log",
     benchmark:
         "results/benchmarks/table_sweep.tsv"
+    localrule: True
     params:
         images=len(SCORED["train"]),
         data=data_of([]),
