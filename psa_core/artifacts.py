@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import gzip
 import hashlib
 import os
@@ -64,6 +65,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_left(path: str | Path) -> None:
+    """Remove what killed processes left of `replacing(path)`: for files that take long to write."""
+    path = Path(path)
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.????????{path.suffix}"):
+        left.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -129,6 +137,11 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False, float_format="%.4f")
 
 
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a .csv written by `write_table`; a class may be called NA or None."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
     """Write a text file, for example a list of images."""
     with replacing(path) as temporary:
@@ -152,13 +165,17 @@ def write_archive(path: str | Path, files: Iterable[str | Path], *, folder: str 
 
 def write_edges(path: str | Path, edges: Iterable[tuple[str, np.ndarray]]) -> None:
     """Write the affinities float16 [P, h, w] of several images to one HDF5 file."""
+    remove_left(path)
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         for image, affinity in edges:
             file.create_dataset(image, data=affinity, compression="gzip", compression_opts=1)
 
 
 def read_edges(path: str | Path, image: str) -> np.ndarray:
-    """Read the affinities of one image as float32 [P, h, w]."""
+    """Read the affinities of one image as float32 [P, h, w].
+
+    Raises ValueError naming a file that is broken or lacks the image.
+    """
     try:
         with h5py.File(path) as file:
             return file[image][()].astype(np.float32)

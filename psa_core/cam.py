@@ -45,7 +45,7 @@ def class_activation_maps(
     scales: factors on the image's size. stride: image pixels a cell of the maps.
     square_root: root of the rectified map, as the release's VGG16 takes it.
     Returns for each image float32 [K, ceil(H / stride), ceil(W / stride)] in [0, 1], the maximum
-    of each map 1 (0 where the network sees nothing of the class).
+    of each map 1, and less where the network sees next to nothing of the class.
     """
     device = next(network.parameters()).device
     pixels = to_batch(images, device)

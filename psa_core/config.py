@@ -145,11 +145,18 @@ def _network_conflicts(stage: str, section: dict) -> Iterator[str]:
             f"{key}.weights: ImageNet weights of resnet38 cannot be downloaded; set it to the file "
             "ilsvrc-cls_rna-a1_cls1000_ep-0001.params of Wu et al., or to random"
         )
+    architecture = network.get("architecture", "atrous")
+    is_of_library = architecture not in ("atrous", "largefov")
+    if is_of_library and network["output_stride"] != 32:
+        yield (
+            f"{key}.output_stride: {network['output_stride']}, but {architecture} has strides of "
+            "its own; set it to 32"
+        )
     if backbone not in ("resnet38", "vgg16"):
         return
-    if network.get("architecture", "atrous") not in ("atrous", "largefov"):
+    if is_of_library:
         yield (
-            f"{key}.architecture: {network['architecture']!r} takes backbones of timm, not "
+            f"{key}.architecture: {architecture!r} takes backbones of timm, not "
             f"{backbone}; set it to atrous or largefov"
         )
     strides = {f"{key}.output_stride": network["output_stride"]}

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 
@@ -33,14 +34,16 @@ def in_processes(
         initializer=_start_worker,
         initargs=(function, rows),
     )
-    results = []
+    results = deque()
     try:
-        results += [pool.submit(_call_in_worker, i) for i in range(len(rows))]
-        for row, result in zip(rows, results, strict=True):
+        results += [(row, pool.submit(_call_in_worker, i)) for i, row in enumerate(rows)]
+        while results:
+            row, result = results[0]
             yield row, result.result()
+            results.popleft()  # a result that stayed would take memory to the end
     except BrokenExecutor as error:
         # Rows are handed out in order: the killed process had one of the first without a result.
-        lost = [row.image for row, each in zip(rows, results, strict=True) if each.exception()]
+        lost = [row.image for row, each in results if each.exception()]
         raise RuntimeError(
             f"a process was killed at one of the images {', '.join(lost[:processes])}: if memory "
             "ran out, give the job more of it, or run with fewer cores"

@@ -45,19 +45,28 @@ def last_checkpoint(folder: Path, stamp: object, *, is_first: bool) -> Path | No
     """
     digest = hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()
     stamped, checkpoint = folder / "stamp", folder / "last.ckpt"
-    if stamped.exists() and stamped.read_text() == digest:
+    found = _read(stamped)
+    if found == digest:
         if not checkpoint.exists():
             return None
         if _is_whole(checkpoint):
             return checkpoint
         log.warning("%s is damaged: training starts anew", checkpoint)
-    elif stamped.exists() and is_first:
+    elif found and is_first:
         log.info("%s belongs to another configuration, data or code: training starts anew", folder)
     if is_first:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(folder)
         with replacing(stamped) as temporary:
             temporary.write_text(digest)
     return None
+
+
+def _read(stamped: Path) -> str | None:
+    try:
+        return stamped.read_text()
+    except FileNotFoundError:  # none so far, or the first process is just removing it
+        return None
 
 
 def _is_whole(checkpoint: Path) -> bool:

@@ -163,3 +163,17 @@ def test_archive_of_equal_files_has_equal_bytes(tmp_path):
 def test_table(tmp_path):
     artifacts.write_table(tmp_path / "t.csv", pd.DataFrame({"class": ["cat"], "iou": [100 / 3]}))
     assert (tmp_path / "t.csv").read_text() == "class,iou\ncat,33.3333\n"
+
+
+def test_a_class_may_be_called_none(tmp_path):
+    table = pd.DataFrame({"class": ["None", "NA", "cat"], "iou": [1.0, np.nan, 3.0]})
+    artifacts.write_table(tmp_path / "scores.csv", table)
+    pd.testing.assert_frame_equal(artifacts.read_table(tmp_path / "scores.csv"), table)
+
+
+def test_edges_that_a_killed_process_left_are_removed(tmp_path, rng):
+    left, other = tmp_path / ".edges_1.abcdefg_.h5", tmp_path / ".edges_10.abcdefg_.h5"
+    left.touch()
+    other.touch()
+    artifacts.write_edges(tmp_path / "edges_1.h5", [("a", rng.random((2, 3, 4)))])
+    assert {path.name for path in tmp_path.iterdir()} == {other.name, "edges_1.h5"}

@@ -143,6 +143,10 @@ def test_the_input_is_not_changed():
             r"segmentation.network.architecture: 'unet' takes backbones of timm, not vgg16; set",
         ),
         (
+            {"segmentation": {"network": {"output_stride": 8, "architecture": "unet"}}},
+            r"segmentation.network.output_stride: 8, but unet has strides of its own; set it to 32",
+        ),
+        (
             {"segmentation": {"train": False}},
             r"segmentation.train: false, but segmentation.network.weights is 'imagenet'; set",
         ),

@@ -43,6 +43,15 @@ def test_a_file_is_read_once(files, tmp_path):
     assert json.loads(cache.read_text())[files[0]][3] == sha256("a")
 
 
+@pytest.mark.parametrize("damaged", ["", '{"a": [1, '])
+def test_a_damaged_cache_is_made_again(files, tmp_path, damaged):
+    cache = tmp_path / "contents.json"
+    expected = digests(files, cache)
+    cache.write_text(damaged)
+    assert digests(files, cache) == expected
+    assert json.loads(cache.read_text()).keys() == set(files)
+
+
 def test_a_copy_of_equal_size_and_time_is_noticed(files, tmp_path):
     stat = os.stat(files[0])
     with open(files[0], "w") as file:

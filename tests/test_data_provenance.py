@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 from test_presets import jobs
 from test_workflow import ROOT, snakemake
+from test_workflow import run as run_workflow
 
 from psa_core.datasets import shards_of
 
@@ -147,6 +148,23 @@ def test_an_edited_training_image_reruns_the_trainings(run):
     write_image(run, "t3", 77)
     expected = everything(TRAIN, VAL)
     assert plan(run, "--", *TARGETS) == expected
+
+
+def test_a_check_that_failed_is_made_again(run):
+    """The index of before stays for the jobs of images that are as before."""
+    write_labels(run, TRAIN, VAL, t1="bird", t3="bird", t5="bird")  # v1 alone is a dog
+    for _ in range(2):
+        failed = run_workflow(run, "--", *TARGETS, config=run / "preset.yaml")
+        assert failed.returncode != 0
+        assert "no image of train_aug shows dog" in failed.stdout + failed.stderr
+
+
+def test_a_table_of_classes_that_was_deleted_comes_back(run):
+    before = (run / "results/dataset/classes.csv").read_bytes()
+    (run / "results/dataset/classes.csv").unlink()
+    (run / "results/metrics/walk.csv").unlink()
+    snakemake(run, "--", "results/metrics/walk.csv", config=run / "preset.yaml")
+    assert (run / "results/dataset/classes.csv").read_bytes() == before
 
 
 def test_an_edited_label_of_a_training_image_reruns_what_learns_from_it(run):

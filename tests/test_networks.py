@@ -221,6 +221,20 @@ def test_library_network_takes_the_backbones_weights(backbone, monkeypatch):
     assert network(torch.rand(1, 3, 64, 96)).shape == (1, 4, 64, 96)
 
 
+def test_frozen_stages_of_a_library_network_stay_frozen():
+    settings = {"backbone": "resnet18", "output_stride": 32, "frozen_stages": 2}
+    settings |= {"architecture": "fpn"}
+    network = networks.build("segmentation", settings, 3, pretrained=False).train()
+    encoder = network.backbone.model
+    frozen = {name.split(".")[0] for name, p in encoder.named_parameters() if not p.requires_grad}
+    learning = {name.split(".")[0] for name, p in encoder.named_parameters() if p.requires_grad}
+    assert (frozen, learning) == ({"conv1", "bn1", "layer1"}, {"layer2", "layer3", "layer4"})
+    assert not encoder.bn1.training
+    assert encoder.layer2[0].bn1.training
+    network.eval()
+    assert not encoder.layer2[0].bn1.training
+
+
 @pytest.mark.parametrize(
     ("stage", "settings"),
     [

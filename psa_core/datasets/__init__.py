@@ -15,13 +15,14 @@ from types import ModuleType
 from typing import NamedTuple
 
 from psa_core.datasets import folder, voc
-from psa_core.datasets.contents import Files, read_contents
+from psa_core.datasets.contents import Files, digests, read_contents
 from psa_core.datasets.source import DatasetError, fail, union
 
 __all__ = [
     "DatasetError",
     "Files",
     "Lists",
+    "digests",
     "format_of",
     "label_files",
     "read_contents",

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from psa_core.artifacts import REBUILD, replacing
+from psa_core.artifacts import REBUILD, remove_left, replacing
 from psa_core.datasets.index import read_image
 
 
@@ -32,6 +32,7 @@ def write_cache(
     def read(path):
         return reduced(read_image(path), longest_side)
 
+    remove_left(cache)
     with (
         replacing(cache) as temporary,
         h5py.File(temporary, "w") as file,
@@ -72,6 +73,12 @@ def read_cached(cache: str | Path, path: str | Path) -> np.ndarray:
 
 
 def longest_side_of(cache: str | Path) -> str:
-    """The `longest_side` that a cache was written with, as text."""
-    with h5py.File(cache) as file:
-        return file.attrs["longest_side"]
+    """The `longest_side` that a cache was written with, as text.
+
+    Raises ValueError naming a file that is broken.
+    """
+    try:
+        with h5py.File(cache) as file:
+            return file.attrs["longest_side"]
+    except (KeyError, OSError) as error:
+        raise ValueError(f"{cache}: no readable cache ({error}); {REBUILD}") from error

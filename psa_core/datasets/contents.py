@@ -46,7 +46,10 @@ def digests(paths: Iterable[str], cache: str | Path) -> dict[str, str | None]:
     so that a copy that keeps the former is noticed) and digest of each file read before.
     """
     cache = Path(cache)
-    known = json.loads(cache.read_text()) if cache.exists() else {}
+    try:
+        known = json.loads(cache.read_text())
+    except (FileNotFoundError, ValueError):  # none so far, or cut off by a power failure
+        known = {}
     states = {path: _state(path) for path in paths}
     unread = [path for path, state in states.items() if state and known.get(path, [])[:3] != state]
     if unread:

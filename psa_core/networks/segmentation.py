@@ -24,8 +24,6 @@ class AtrousNetwork(nn.Module):
     channels: width between the two atrous convolutions. dilation: of both, in cells.
     """
 
-    stride = 8
-
     def __init__(
         self,
         backbone: Backbone,
@@ -99,7 +97,8 @@ class LibraryNetwork(nn.Module):
     """An architecture of segmentation-models-pytorch by name, on a backbone of timm.
 
     architecture: for example `deeplabv3plus`, `segformer`, `upernet` or `unet`. Its encoder takes
-    the weights of our `Backbone`, of which it leaves out what comes after the last level.
+    the weights of our `Backbone`, of which it leaves out what comes after the last level, and
+    keeps its frozen stages frozen.
     """
 
     stride = 32
@@ -126,11 +125,23 @@ class LibraryNetwork(nn.Module):
         state = {k.replace(".", "_"): v for k, v in backbone.network.state_dict().items()}
         encoder = network.encoder.model
         encoder.load_state_dict({k: state[k.replace(".", "_")] for k in encoder.state_dict()})
+        learns = {k.replace(".", "_"): p for k, p in backbone.network.named_parameters()}
+        for name, parameter in encoder.named_parameters():
+            parameter.requires_grad_(learns[name.replace(".", "_")].requires_grad)
         self.backbone = network.encoder
         self.backbone.stride = self.stride
         self.decoder, self.head = network.decoder, network.segmentation_head
         self.register_buffer("mean", backbone.mean.clone(), persistent=False)
         self.register_buffer("std", backbone.std.clone(), persistent=False)
+
+    def train(self, mode: bool = True) -> LibraryNetwork:
+        """Training mode for all but frozen layers, whose batch norms keep their statistics."""
+        super().train(mode)
+        for layer in self.backbone.modules():
+            own = list(layer.parameters(recurse=False))
+            if own and not any(parameter.requires_grad for parameter in own):
+                layer.eval()
+        return self
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits [B, C + 1, h, w] of images float [B, 3, H, W] in [0, 1]."""

@@ -80,7 +80,7 @@ rule train_affinity:
             seed=config["seed"],
         ),
         images=IMAGES["train_aug"],
-        data=data_of(IMAGES["train_aug"], "image"),
+        data=data_of(IMAGES["train_aug"], "image", files=weights_of("affinity")),
         index=INDEX,
         classes=CLASS_TABLE,
         labels="results/affinity/labels/{}.png",

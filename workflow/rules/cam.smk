@@ -23,7 +23,7 @@ rule train_cam:
             seed=config["seed"],
         ),
         images=IMAGES["train_aug"],
-        data=data_of(IMAGES["train_aug"], "image", "labels"),
+        data=data_of(IMAGES["train_aug"], "image", "labels", files=weights_of("cam")),
         index=INDEX,
         classes=CLASS_TABLE,
         checkpoints="results/.checkpoints/cam",

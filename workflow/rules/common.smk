@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from psa_core.config import NO_FILES, ConfigError, complete
-from psa_core.datasets import Files, label_files, read_contents, read_lists, shards_of
+from psa_core.datasets import Files, digests, label_files, read_contents, read_lists, shards_of
 from psa_core.datasets.scenes import CLASSES as SCENE_CLASSES
 from psa_core.provenance import code_digest
 
@@ -36,14 +36,19 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 IMAGES, SCORED, CLASSES, FILES = read_lists(config["dataset"])
-CONTENTS = read_contents(FILES, cache=".snakemake/contents.json")
+CONTENTS_CACHE = ".snakemake/contents.json"
+CONTENTS = read_contents(FILES, CONTENTS_CACHE)
 INDEX = "results/dataset/index.csv"
 CLASS_TABLE = "results/dataset/classes.csv"
+# Made with the index, and gone where the last check of the data set failed and left the old index.
+CHECKED = "results/dataset/checked.txt"
 
 # What the index was made of: see index_of.
 INDEXED = "results/dataset/contents.json"
 INDEXED_CLASSES, INDEXED_IMAGES = (
-    json.loads(Path(INDEXED).read_text()) if FILES and Path(INDEXED).exists() else (None, {})
+    json.loads(Path(INDEXED).read_text())
+    if FILES and Path(INDEXED).exists()
+    else ((None, None), {})
 )
 
 for stage in ("cam", "affinity", "segmentation"):
@@ -186,9 +191,9 @@ def manifest_of_image(folder, shard_of=SHARD_OF):
 
 
 def weights_of(stage):
-    """The file of weights that the network of a stage starts with, if any."""
+    """The file of weights that the network of a stage starts with, if any, as a list."""
     weights = config[stage]["network"]["weights"]
-    return [] if weights in NO_FILES else weights
+    return [] if weights in NO_FILES else [weights]
 
 
 def settings(**sections):
@@ -200,15 +205,24 @@ def settings(**sections):
     return json.loads(json.dumps(sections, sort_keys=True))
 
 
-def data_of(images, *facts):
+def data_of(images, *facts, files=()):
     """A parameter that changes with what a job reads of these images, and with the classes.
 
-    facts: image, labels, mask. `images`: a list, or a function of the wildcards that gives one.
+    facts: image, labels, mask. images, files: a list, or a function of the wildcards that gives
+    one. files: others that are the user's, not made by a rule.
     """
     if callable(images):
-        return lambda wildcards: data_of(images(wildcards), *facts)
+        return lambda wildcards: data_of(
+            images(wildcards), *facts, files=files(wildcards) if callable(files) else files
+        )
     others = config["dataset"]["others"] if "mask" in facts else None
-    return digest([images, CLASSES, others, facts_of(CONTENTS, images, facts)])
+    known = facts_of(CONTENTS, images, facts)
+    return digest([images, CLASSES, others, SCENES_MADE_BY, known, contents_of(files)])
+
+
+def contents_of(files):
+    """The files of a list with the digest of each."""
+    return digests(files, CONTENTS_CACHE) if files else {}
 
 
 def index_of(images, *facts):
@@ -220,12 +234,15 @@ def index_of(images, *facts):
 
     def index(wildcards):
         listed = images(wildcards) if callable(images) else images
+        classes, others = INDEXED_CLASSES
         is_known = (
-            INDEXED_CLASSES == [list(CLASSES), config["dataset"]["others"]]
+            classes == list(CLASSES)
+            and (others == config["dataset"]["others"] or "mask" not in facts)
             and facts_of(INDEXED_IMAGES, listed, facts) == facts_of(CONTENTS, listed, facts)
             and Path(INDEX).exists()
+            and Path(CLASS_TABLE).exists()
         )
-        return [] if is_known else INDEX
+        return [] if is_known else [CHECKED, INDEX, CLASS_TABLE]
 
     return index
 
@@ -244,3 +261,13 @@ def code_of(script):
 def digest(value):
     """A short name for a long value, for use as a parameter."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
+
+
+# The built-in scenes are results: a checkpoint of a training on them must not outlive them.
+SCENES_MADE_BY = (
+    None
+    if FILES
+    else settings(
+        scenes=config["dataset"]["scenes"], seed=config["seed"], code=code_of("generate_scenes")
+    )
+)

@@ -36,6 +36,7 @@ rule prepare_dataset:
     input:
         label_files(config["dataset"]) or SCENES,
     output:
+        checked=CHECKED,
         # Not removed before they are made again: jobs of images that are as before may read them.
         index=update(INDEX),
         classes=update(CLASS_TABLE),

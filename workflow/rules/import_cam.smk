@@ -26,7 +26,7 @@ rule import_cam:
         "results/benchmarks/import_cam/{shard}.tsv"
     params:
         images=images_of_job,
-        data=data_of(images_of_job, "labels"),
+        data=data_of(images_of_job, "labels", files=foreign_maps(MAPS)),
         index=INDEX,
         foreign=f"{MAPS}/{{}}.npy",
         maps="results/cam/maps/{}.npy",

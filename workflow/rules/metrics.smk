@@ -75,7 +75,7 @@ for scored, (stage, split, folder) in LABEL_MAPS.items():
 rule metrics:
     """All scores in one table; what has no masks is not in it, but all stages have run."""
     input:
-        index=INDEX,  # so that each change of the data set is checked
+        checked=CHECKED,  # each change of the data set
         scores=[f"results/metrics/{s}.csv" for s, split in SPLITS.items() if SCORED[split]],
         labels=files_of_shards("results/labels", shards("train_aug")),
         predictions=files_of_shards("results/segmentation/predictions", shards("val")),

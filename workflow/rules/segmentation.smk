@@ -77,7 +77,7 @@ rule train_segmentation:
             seed=config["seed"],
         ),
         images=lambda w: TRAINED_ON[w.model][0],
-        data=data_of(lambda w: TRAINED_ON[w.model][0], "image"),
+        data=data_of(lambda w: TRAINED_ON[w.model][0], "image", files=weights_of("segmentation")),
         index=INDEX,
         classes=CLASS_TABLE,
         labels=lambda w: f"{TRAINED_ON[w.model][1]}/{{}}.png",

@@ -18,8 +18,7 @@ for stage in ("cam", "affinity", "segmentation"):
                 f"results/benchmarks/import_{stage}_network.tsv"
             params:
                 stage=stage,
-                data=data_of([]),
-                index=INDEX,
+                data=data_of([], files=weights_of(stage)),
                 classes=CLASS_TABLE,
                 settings=settings(**config[stage]["network"]),
                 code=code_of("import_weights"),

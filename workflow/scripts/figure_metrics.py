@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from psa_core import figures, logs
+from psa_core.artifacts import read_table
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 with logs.stage(snakemake.log[0]):
-    figures.save(snakemake.output[0], figures.bars(pd.read_csv(snakemake.input[0])))
+    figures.save(snakemake.output[0], figures.bars(read_table(snakemake.input[0])))

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from psa_core import logs
-from psa_core.artifacts import write_table
+from psa_core.artifacts import read_table, write_table
 from psa_core.metrics import COLUMNS
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 with logs.stage(snakemake.log[0]) as log:
-    tables = [pd.read_csv(path) for path in snakemake.input.scores]
+    tables = [read_table(path) for path in snakemake.input.scores]
     table = pd.concat(tables) if tables else pd.DataFrame(columns=COLUMNS)
     write_table(snakemake.output[0], table)
     log.info("\n%s", table[table["class"] == "mean"].to_string(index=False))

@@ -20,4 +20,5 @@ with logs.stage(snakemake.log[0], dataset=dataset) as log:
     write_table(snakemake.output.index, index)
     known = [[lists.classes, dataset["others"]], contents]
     write_lines(snakemake.output.contents, [json.dumps(known)])
+    write_lines(snakemake.output.checked, [snakemake.params.settings["contents"]])
     log.info("%d images", len(index))

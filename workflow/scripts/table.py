@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from psa_core import logs, tables
-from psa_core.artifacts import write_table
+from psa_core.artifacts import read_table, write_table
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings) as log:
-    scores = pd.concat([pd.read_csv(path) for path in snakemake.input.scores])
+    scores = pd.concat([read_table(path) for path in snakemake.input.scores])
     make = {"stages": tables.stages, "models": tables.models}[snakemake.params.rows]
     table = make(scores, **settings)
     write_table(snakemake.output[0], table)
