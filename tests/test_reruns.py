@@ -286,8 +286,8 @@ def test_results_copied_into_a_clone_rerun_nothing(finished, tmp_path):
     shutil.copytree(finished / "results", clone / "results")  # as cp -a
     dry_run = DryRun(clone, clone / "tests/tiny.yaml", project=clone)
     assert rules_to_run([dry_run]) == [set()]
-    for path in sorted((clone / "results").rglob("*"), reverse=True):  # as cp -r, in some order
-        path.touch()
+    for second, path in enumerate(sorted((clone / "results").rglob("*"), reverse=True)):
+        os.utime(path, (second, second))  # as after cp -r: an order that means nothing
     assert rules_to_run([dry_run]) != [set()]
     snakemake(clone, "--touch", "--", *TARGETS)
     assert rules_to_run([dry_run]) == [set()]
