@@ -108,5 +108,6 @@ def test_srun_starts_a_training_of_two_tasks(tmp_path):
     status, printed = run(command(remote, "slurm", config, *HERE, *tasks, "--", target))
     assert status == 0, printed
     log = (remote / "results/logs/train_cam.log").read_text()
-    assert log.count("python 3.") == log.count("epoch 4/4") == 1  # only the first of them writes
+    assert log.count("python 3.") == log.count("done in") == 2  # the job and the first of its tasks
+    assert log.count("epoch 4/4") == 1
     assert (remote / target).read_bytes() == (local / target).read_bytes()
