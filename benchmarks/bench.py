@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from scipy import sparse
 
 from psa_core import cam, labels, networks, parallel, walk
-from psa_core.artifacts import write_table
+from psa_core.artifacts import replacing
 from psa_core.compute import open_device
 from psa_core.dcrf import dense_crf
 from psa_core.maps import with_background
@@ -328,7 +328,8 @@ def main() -> None:
     for step in steps:
         report(step())
     table = pd.DataFrame(rows)
-    write_table(arguments.output, table)
+    with replacing(arguments.output) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4g")
     print(table.to_string(index=False, float_format=FORMAT, na_rep="-"))
 
 
