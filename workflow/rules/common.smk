@@ -268,6 +268,8 @@ SCENES_MADE_BY = (
     None
     if FILES
     else settings(
-        scenes=config["dataset"]["scenes"], seed=config["seed"], code=code_of("generate_scenes")
+        scenes=config["dataset"]["scenes"],
+        seed=config["seed"],
+        drawn_by=code_of("generate_scenes"),
     )
 )
