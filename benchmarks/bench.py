@@ -319,9 +319,10 @@ def main() -> None:
         partial(bench_large_walk, 1024, 1024, squarings=2),
         partial(bench_large_walk, 2048, 1024, squarings=0),
         partial(bench_large_walk, 3840, 2160, squarings=0),
-        # Mean field amplifies rounding: at 2048 x 1024 the release's own output changes by 3e-4
-        # where its input is off by 2e-7.
-        *(partial(compare, crfs, *size, 1e-3) for size in SIZES),
+        *(partial(compare, crfs, *size, 1e-4) for size in SIZES[:2]),
+        # Mean field amplifies rounding: here the release's own output changes by 3e-4 where its
+        # input is off by 2e-7.
+        partial(compare, crfs, *SIZES[2], 1e-3),
         *(partial(compare, cams, *size, 1e-4) for size in SIZES),
         *([partial(bench_storage, arguments.results)] if arguments.results else []),
     ]
