@@ -1,5 +1,6 @@
 """Batches of images of one size against each image alone, as on a GPU but on the CPU."""
 
+import threading
 import time
 
 import numpy as np
@@ -152,21 +153,56 @@ def test_each_image_goes_with_its_row(images, small_batches, device):
         np.testing.assert_array_equal(pixels, Image.open(row.path))
 
 
-def test_two_images_are_read_ahead_and_no_more(images, monkeypatch):
-    read, predicted, ahead = [], [], []
+def test_four_images_are_under_way_and_no_more(images, monkeypatch):
+    read = []
     read_image = inference.read_image
     monkeypatch.setattr(inference, "read_image", lambda path: read.append(path) or read_image(path))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    results = inference.predictions(lambda rows, pixels: pixels, images, torch.device("cpu"))
+    for taken, _ in enumerate(results, start=1):
+        end = time.monotonic() + 30
+        while len(read) < min(7, taken + 4) and time.monotonic() < end:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert len(read) == min(7, taken + 4)
+
+
+@pytest.mark.parametrize(
+    ("threads", "streams", "each"), [(1, 1, 1), (2, 2, 1), (5, 2, 2), (8, 2, 4)]
+)
+def test_a_cpu_has_two_images_at_once_that_share_its_threads(
+    images, monkeypatch, threads, streams, each
+):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: set_threads.append(number))
+    set_threads, at_once, seen = [], [], []
+    together = threading.Barrier(streams)
 
     def predict(rows, pixels):
-        predicted.extend(rows)
-        end = time.monotonic() + 30
-        while len(read) < min(7, len(predicted) + 2) and time.monotonic() < end:
-            time.sleep(0.01)
-        ahead.append(len(read) - len(predicted))
+        at_once.extend(rows)
+        if rows[0].Index < 6:  # pairs: the last of the seven is alone
+            together.wait(30)
+        seen.append(len(at_once))
+        time.sleep(0.02)
+        at_once.remove(rows[0])
         return pixels
 
-    list(inference.predictions(predict, images, torch.device("cpu")))
-    assert ahead == [2, 2, 2, 2, 2, 1, 0]
+    assert len(list(inference.predictions(predict, images, torch.device("cpu")))) == 7
+    assert max(seen) == streams
+    assert set_threads == [each] * streams
+
+
+def test_a_gpu_has_one_batch_at_once(images, small_batches):
+    at_once = []
+
+    def predict(rows, pixels):
+        at_once.append(1)
+        time.sleep(0.02)
+        at_once.pop()
+        assert not at_once
+        return pixels
+
+    assert len(list(inference.predictions(predict, images, torch.device("cuda")))) == 7
 
 
 @pytest.mark.parametrize("device", DEVICES.values(), ids=DEVICES)
