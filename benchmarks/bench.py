@@ -12,8 +12,9 @@ import argparse
 import multiprocessing
 import os
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,17 +26,20 @@ import pandas as pd
 import pydensecrf.densecrf as densecrf
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from scipy import sparse
 
-from psa_core import cam, labels, networks, parallel, walk
+from psa_core import cam, inference, labels, networks, parallel, walk
 from psa_core.artifacts import replacing
 from psa_core.compute import open_device
+from psa_core.datasets.index import read_image
 from psa_core.dcrf import dense_crf
 from psa_core.maps import with_background
 from psa_core.pairs import neighbour_offsets, pair_slices
 
 FORMAT = "{:.3g}".format
 PAIRS = 7
+CPU = torch.device("cpu")
 SIZES = ((500, 375), (1024, 1024), (2048, 1024))  # width, height
 WALK = {"gamma": 5, "beta": 8, "log2_t": 8}
 DCRF = {
@@ -148,22 +152,47 @@ def crfs(width: int, height: int) -> Ways:
 
 def cams(width: int, height: int) -> Ways:
     """Maps at four scales with mirror: batches of two on a folded network, or one by one."""
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    ours, release = cam_ways()
+    return {"ours": lambda: ours([image])[0], "release": lambda: release(image)}
+
+
+def cams_of_eight_files(width: int, height: int) -> Ways:
+    """The same for eight files: two images at once, or one after the other."""
+    rng = np.random.default_rng(0)
+    folder = tempfile.TemporaryDirectory()
+    paths = [f"{folder.name}/{number}.png" for number in range(8)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+    index = pd.DataFrame({"path": paths, "height": height, "width": width})
+    of_images, release_of_image = cam_ways()
+
+    def ours() -> np.ndarray:
+        done = inference.predictions(lambda _, images: of_images(images), index, CPU)
+        return np.stack([maps for _, maps in done])
+
+    def release() -> np.ndarray:
+        return np.stack([release_of_image(read_image(path)) for path in paths])
+
+    # A default argument keeps the folder as long as the function.
+    return {"ours": ours, "release": lambda folder=folder: release()}
+
+
+def cam_ways() -> tuple[Callable[[Sequence[np.ndarray]], list], Callable[[np.ndarray], np.ndarray]]:
+    """Class maps of images our way, and of an image the release's way, by one network."""
     scales, classes = (1.0, 0.5, 1.5, 2.0), [1, 5]
     torch.manual_seed(0)
     plain = networks.build("cam", NETWORK, 20).eval()
     folded = networks.fold_batch_norms(plain).to(memory_format=torch.channels_last)
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    cells = (-(-height // 8), -(-width // 8))
 
-    def ours() -> np.ndarray:
-        return cam.class_activation_maps(
-            folded, [image], [classes], scales=scales, flip=True, stride=8
-        )[0]
+    def ours(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        labels = [classes] * len(images)
+        return cam.class_activation_maps(folded, images, labels, scales=scales, flip=True, stride=8)
 
     @torch.no_grad()
-    def release() -> np.ndarray:
+    def release(image: np.ndarray) -> np.ndarray:
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+        cells = [-(-side // 8) for side in image.shape[:2]]
         total = 0
         for scale in scales:
             size = [max(16, round(side * scale / 16) * 16) for side in image.shape[:2]]
@@ -175,7 +204,7 @@ def cams(width: int, height: int) -> Ways:
                 total = total + F.interpolate(maps, cells, mode="bilinear")[0]
         return cam.normalise(total.numpy())
 
-    return {"ours": ours, "release": release}
+    return ours, release
 
 
 def compare(make: Callable[..., Ways], width: int, height: int, tolerance: float) -> dict:
@@ -324,6 +353,7 @@ def main() -> None:
         # input is off by 2e-7.
         partial(compare, crfs, *SIZES[2], 1e-3),
         *(partial(compare, cams, *size, 1e-4) for size in SIZES),
+        partial(compare, cams_of_eight_files, *SIZES[0], 1e-4),
         *([partial(bench_storage, arguments.results)] if arguments.results else []),
     ]
     for step in steps:
