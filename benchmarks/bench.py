@@ -167,15 +167,14 @@ def cams_of_eight_files(width: int, height: int) -> Ways:
     index = pd.DataFrame({"path": paths, "height": height, "width": width})
     of_images, release_of_image = cam_ways()
 
-    def ours() -> np.ndarray:
+    def ours(folder: tempfile.TemporaryDirectory = folder) -> np.ndarray:  # keeps it
         done = inference.predictions(lambda _, images: of_images(images), index, CPU)
         return np.stack([maps for _, maps in done])
 
-    def release() -> np.ndarray:
+    def release(folder: tempfile.TemporaryDirectory = folder) -> np.ndarray:
         return np.stack([release_of_image(read_image(path)) for path in paths])
 
-    # A default argument keeps the folder as long as the function.
-    return {"ours": ours, "release": lambda folder=folder: release()}
+    return {"ours": ours, "release": release}
 
 
 def cam_ways() -> tuple[Callable[[Sequence[np.ndarray]], list], Callable[[np.ndarray], np.ndarray]]:
@@ -333,8 +332,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", default="results/bench.csv")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--results", type=Path, help="a finished run, whose bytes are compared")
+    parser.add_argument(
+        "--results", type=Path, default="results", help="bytes of the run there, if finished"
+    )
     arguments = parser.parse_args()
+    is_finished = (arguments.results / "metrics.csv").exists()
     rows = []
 
     def report(row: dict) -> None:
@@ -354,7 +356,7 @@ def main() -> None:
         partial(compare, crfs, *SIZES[2], 1e-3),
         *(partial(compare, cams, *size, 1e-4) for size in SIZES),
         partial(compare, cams_of_eight_files, *SIZES[0], 1e-4),
-        *([partial(bench_storage, arguments.results)] if arguments.results else []),
+        *([partial(bench_storage, arguments.results)] if is_finished else []),
     ]
     for step in steps:
         report(step())

@@ -1,10 +1,12 @@
 """Small images and one thread: what is tested is the arithmetic, not the speed."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 torch.set_num_threads(1)
@@ -31,11 +33,20 @@ def write_images(tmp_path, rng):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Path:
+def finished(tmp_path_factory, worker_id) -> Path:
     """A folder in which the whole workflow has run on tests/tiny.yaml. Copy it to change it."""
     from dry_runs import TARGETS
     from test_workflow import snakemake
 
-    folder = tmp_path_factory.mktemp("workflow")
-    snakemake(folder, "--", *TARGETS)
+    base = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        base = base.parent  # pytest's processes share one run
+    folder = base / "workflow"
+    with FileLock(base / "workflow.lock"):
+        if not folder.exists():
+            unfinished = base / "unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            snakemake(unfinished, "--", *TARGETS)
+            unfinished.rename(folder)
     return folder

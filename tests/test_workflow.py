@@ -254,6 +254,18 @@ def test_one_image_by_name_follows_a_changed_value(copy):
     assert scores.read_bytes() != before
 
 
+def test_one_image_by_name_waits_for_the_shards_that_it_reads(copy):
+    """Its scores are out of date, but made by their shard's job, not by one of their own."""
+    image = next((copy / "results/labels").glob("*.png")).name
+    shutil.rmtree(copy / "results/labels")
+    printed = snakemake(copy, "--config", "walk={beta: 2}", "--", f"results/labels/{image}")
+    assert "rule random_walk:" in printed
+    assert "rule refine_labels_of_image:" in printed
+    label = copy / "results/labels" / image
+    scores = (copy / "results/walk/scores" / image).with_suffix(".npy")
+    assert label.stat().st_mtime_ns > scores.stat().st_mtime_ns
+
+
 def test_an_unknown_image_is_named(copy):
     done = run(copy, "--", "results/labels/nothing.png")
     assert done.returncode != 0

@@ -126,12 +126,18 @@ def of_shard(pattern):
 
 
 def of_images(pattern):
-    """An input function: what a stage made of the job's images, "results/cam/maps/{}.npy"."""
+    """An input function: what a stage made of the job's images, "results/cam/maps/{}.npy".
+
+    One image's file may be made anew with its shard: its manifest, if there is one, is waited for.
+    """
+    folder = str(Path(pattern).parent)
 
     def files(wildcards):
-        if "image" in wildcards.keys():
-            return pattern.format(wildcards.image)
-        return files_of_shards(str(Path(pattern).parent), [wildcards.shard])
+        if "shard" in wildcards.keys():
+            return files_of_shards(folder, [wildcards.shard])
+        manifest = f"{folder}/{SHARD_OF.get(wildcards.image)}.txt"
+        present = [manifest] if Path(manifest).exists() else []
+        return [pattern.format(wildcards.image), *present]
 
     return files
 
