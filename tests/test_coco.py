@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as rle
 from test_workflow import ROOT, SNAKEMAKE
 
 from psa_core import datasets
@@ -36,15 +37,32 @@ def rectangle(left, top, right, bottom):
     [
         [[1, 0, 2, 0, 2, 2, 1, 2]],  # x, y, x, y, ...: column 1, rows 0 and 1
         {"size": [3, 4], "counts": [3, 2, 7]},  # down the columns: 3 out, 2 in, 7 out
-        # The same as text: 5 bits and a flag a character, from "0"; the third count is written as
-        # its difference to the first, 7 - 3 = 4.
-        {"size": [3, 4], "counts": "324"},
+        {"size": [3, 4], "counts": "327"},  # the same as text: 5 bits and a flag a character
     ],
 )
 def test_region_of_each_notation(segmentation):
     mask = coco.instance_mask([region(1, 44, segmentation)], (3, 4), {44: 7})
     assert mask.dtype == np.uint8
     assert mask.tolist() == [[0, 7, 0, 0], [0, 7, 0, 0], [0, 0, 0, 0]]
+
+
+def test_text_is_read_as_pycocotools_reads_it():
+    """Whose text has differences to earlier numbers, of either sign and of several characters."""
+    generator = np.random.default_rng(0)
+    for density in (0.002, 0.5, 0.98):
+        region_of_chance = generator.random((60, 80)) < density
+        text = rle.encode(np.asfortranarray(region_of_chance.astype(np.uint8)))["counts"].decode()
+        found = region(1, 1, {"size": [60, 80], "counts": text})
+        assert (coco.instance_mask([found], (60, 80), {1: 1}) == region_of_chance).all()
+
+
+@pytest.mark.parametrize(
+    ("counts", "pixels"), [([3, 2, 6], 11), ([3, 2, 8], 13), ("324", 9), ([], 0), ([14, -2], 12)]
+)
+def test_run_lengths_of_another_size_are_refused(counts, pixels):
+    found = region(9, 44, {"size": [3, 4], "counts": counts})
+    with pytest.raises(ValueError, match=rf"annotation 9: run .* {pixels} pixels, .* 3 x 4"):
+        coco.instance_mask([found], (3, 4), {44: 7})
 
 
 def test_an_object_of_several_polygons_is_one_region():
@@ -210,4 +228,11 @@ def test_hostile_names_are_refused(root):
     path = root / "annotations/instances_val2017.json"
     path.write_text(path.read_text().replace('"000000000004.jpg"', '"../../../evil.jpg"'))
     with pytest.raises(DatasetError, match=r"'val2017/\.\./\.\./\.\./evil\.jpg' is not below"):
+        coco.convert(root, splits())
+
+
+def test_an_annotation_of_another_image_is_named_with_its_file(root):
+    path = root / "annotations/instances_train2017.json"
+    path.write_text(path.read_text().replace("1880", "1879"))
+    with pytest.raises(DatasetError, match=r"instances_train2017\.json: annotation 3: run lengths"):
         coco.convert(root, splits())

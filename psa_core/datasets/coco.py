@@ -59,7 +59,11 @@ def convert(root: str | Path, splits: dict[str, dict[str, str]]) -> None:
                 png = source.with_suffix("") / found[0]["png"]
                 mask = panoptic_mask(png, found, index)
             else:
-                mask = instance_mask(found, (image["height"], image["width"]), index)
+                size = image["height"], image["width"]
+                try:
+                    mask = instance_mask(found, size, index)
+                except ValueError as error:
+                    raise DatasetError(f"{source}: {error}: correct or remove it") from error
             write_label_map(root / f"masks/{without_suffix(name)}.png", mask)
             # Ended, not only divided, by ; so that no reader takes spaces for what divides labels.
             rows.append((name, "".join(f"{names[i - 1]};" for i in labels), split))
@@ -78,9 +82,10 @@ def instance_mask(
     annotations: of an instances JSON (polygons, or run lengths compressed or not).
     index: class index of each category id. Where objects overlap, the smaller one lies on top
     (of equal ones the later id); a crowd lies below all of them.
+    Raises ValueError, with the annotation's id, for run lengths of another size.
     """
     mask = np.zeros(size, np.uint8)
-    regions = [(each, _region(each["segmentation"], size)) for each in annotations]
+    regions = [(each, _region(each, size)) for each in annotations]
     regions.sort(key=lambda pair: (not pair[0].get("iscrowd"), -pair[1].sum(), pair[0]["id"]))
     for each, region in regions:
         mask[region] = IGNORE if each.get("iscrowd") else index[each["category_id"]]
@@ -117,10 +122,40 @@ def _by_image(annotations: list[dict]) -> dict[int, list[dict]]:
     return objects
 
 
-def _region(segmentation: list | dict, size: tuple[int, int]) -> np.ndarray:
-    """Bool [H, W] of a list of polygons, or of run lengths as numbers or as COCO's text."""
+def _region(annotation: dict, size: tuple[int, int]) -> np.ndarray:
+    """Bool [H, W] of a list of polygons, or of run lengths as numbers or as COCO's text.
+
+    Raises ValueError for run lengths that are not those of an image of this size: pycocotools
+    would leave what they lack to chance.
+    """
+    segmentation = annotation["segmentation"]
     if isinstance(segmentation, list):
-        segmentation = rle.merge(rle.frPyObjects(segmentation, *size))
-    elif isinstance(segmentation["counts"], list):
-        segmentation = rle.frPyObjects(segmentation, *size)
-    return rle.decode(segmentation).astype(bool)
+        return rle.decode(rle.merge(rle.frPyObjects(segmentation, *size))).astype(bool)
+    runs = segmentation["counts"]
+    runs = _numbers(runs) if isinstance(runs, str) else runs
+    if sum(runs) != size[0] * size[1] or min(runs) < 0:
+        raise ValueError(
+            f"annotation {annotation['id']}: run lengths of {sum(runs)} pixels, "
+            f"where the image has {size[0]} x {size[1]}"
+        )
+    inside = np.arange(len(runs)) % 2 == 1
+    return np.repeat(inside, runs).reshape(size, order="F")
+
+
+def _numbers(text: str) -> list[int]:
+    """Run lengths of COCO's text: from the fourth on it holds differences to the last but one.
+
+    A character is "0" plus five bits, the lowest first, plus 32 if the number goes on; the highest
+    bit of a number is its sign.
+    """
+    numbers, value, shift = [], 0, 0
+    for character in text:
+        bits = ord(character) - ord("0")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        value -= (bits & 16) << (shift - 4)
+        numbers.append(value + (numbers[-2] if len(numbers) > 2 else 0))
+        value = shift = 0
+    return numbers
