@@ -1,9 +1,10 @@
 """Hot paths beside the way of the public release, side by side: `make bench`.
 
 Each pair alternates in one process, so that both meet the same machine; the ratio is the median of
-seven pairs' ratios. Outputs are compared before anything is timed. Memory is what a fresh process
-takes at its peak, beyond the imported libraries, to make the inputs and compute once. Writes
-results/bench.csv.
+seven pairs' ratios. Of dense walks of large images, part is timed once, and the memory of two
+matrices stands for theirs. Outputs are compared before anything is timed. Memory is what a fresh
+process takes at its peak, beyond the imported libraries, to make the inputs and compute once.
+Writes results/bench.csv.
 """
 
 from __future__ import annotations
@@ -301,7 +302,8 @@ def bench_storage(results: Path) -> dict:
 def peak_megabytes(make: Callable[..., Ways], width: int, height: int, way: str) -> float:
     """What a new process takes at its peak to make the inputs and compute once, MiB."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    settings = "cpu", torch.get_num_threads()
+    with ProcessPoolExecutor(1, context, open_device, settings) as pool:
         return pool.submit(_run_once, make, width, height, way).result()
 
 

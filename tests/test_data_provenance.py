@@ -255,6 +255,18 @@ def test_ten_more_images_rerun_their_shards_before_the_first_training(with_maps,
     assert "train_cam" not in planned
 
 
+def test_another_methods_map_is_known_by_its_content(with_maps, tmp_path):
+    run = shutil.copytree(with_maps, tmp_path / "run", symlinks=True)
+    map_of_t0 = run / "theirs/t0.npy"
+    (shard,) = of_shards(["t0"], [])["train_aug"]
+    target = AREAS.format(f"train_aug_{shard}")
+    os.utime(map_of_t0)
+    assert plan(run, *THEIRS, "--", target) == {}
+    np.save(map_of_t0, np.load(map_of_t0)[..., ::-1])
+    os.utime(map_of_t0, (0, 0))
+    assert plan(run, *THEIRS, "--", target) == {"import_cam": 1, "label_affinity": 1}
+
+
 def test_a_removed_image_is_learned_from_no_more(with_maps, tmp_path):
     """What was made of it is broken here, so that a job that read it would fail."""
     run = shutil.copytree(with_maps, tmp_path / "run", symlinks=True)

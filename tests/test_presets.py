@@ -1,5 +1,6 @@
 """Presets for VOC 2012: planned at full size, run on a tiny devkit; published weights put in."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -194,7 +195,8 @@ def test_published_networks_give_maps_and_walk_without_training(devkit, tmp_path
     assert scores.shape == (1 + 5, 6, 6)  # of the image at 48 x 48, the nearest multiples of 8
     assert scores.std() > 0
 
-    torch.save(states["affinity"], weights["affinity"])  # another file of the same name
+    torch.save(states["affinity"], weights["affinity"])  # another file of the same name,
+    os.utime(weights["affinity"], (0, 0))  # and older
     target = "results/walk/scores/2007_000002.npy"
     printed = run(tmp_path, "voc12_release", limits, "--dry-run", "--", target)
     rerun = ("import_affinity_network", "infer_affinity", "random_walk_of_image")

