@@ -30,9 +30,10 @@ def propagate(
     edges: float [P, H, W], affinity of each cell to its neighbour at offset p; NaN outside.
     tolerance: bound on what `powers` leaves out of the Chebyshev series.
     device: where the products are computed.
-    Returns float32 [K, H, W]; each cell a convex combination of the input's, to within
-    2 * tolerance and 1e-5 for the rounding of float32. Time and memory grow with the number of
-    cells, not with its square.
+    Returns float32 [K, H, W]. The 2-norm of a map's error, cells weighted by their degrees, is at
+    most 2 * tolerance of the map's; of any one cell it was 7e-6 of the greatest score at the
+    default tolerance of 1e-5, rounding included (a random map of 3840 x 2160 pixels). Time and
+    memory grow with the number of cells, not with its square.
     Raises ValueError where shapes disagree or an affinity is outside [0, 1].
     """
     (walked,) = propagate_each(

@@ -105,6 +105,22 @@ def test_a_read_only_folder_is_named(small_disk, tmp_path):
     assert "Read-only file system: 'results/dataset'" in failed.stdout + failed.stderr
 
 
+@needs_mount
+def test_results_that_became_read_only_are_named_and_stay(small_disk, finished, tmp_path):
+    disk, folder = small_disk("size=256m"), tmp_path / "run"
+    shutil.copytree(finished, folder, symlinks=True)
+    shutil.move(folder / "results", disk)
+    (folder / "results").symlink_to(disk / "results")
+    before = digests(disk)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    failed = run(folder, "--forcerun", "refine_labels", "--", "results/metrics.csv")
+    assert failed.returncode != 0
+    output = failed.stdout + failed.stderr
+    assert "Write-protected output files for rule refine_labels" in output
+    assert "results/labels/train_aug_0.txt" in output
+    assert digests(disk) == before
+
+
 def test_a_second_run_is_refused_with_the_remedy(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "copy", symlinks=True)
     folder = tmp_path / "copy"

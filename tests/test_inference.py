@@ -133,6 +133,29 @@ def test_edges_of_a_batch_are_those_of_each_image(images, small_batches):
         np.testing.assert_allclose(batched[image], edges, atol=1e-3)  # half precision
 
 
+def test_half_precision_gives_nearly_the_same(images, monkeypatch):
+    """A GPU's float16, on the CPU: 11 bits, and so about three decimal places."""
+
+    def results():
+        pixels, classes = [inference.read_image(images.path[0])], [[1, 2, 3]]
+        options = {"scales": [0.6, 1.0], "flip": True}
+        return (
+            cam.class_activation_maps(
+                CamNetwork(Convolutions(), 3).eval(), pixels, classes, **options, stride=5
+            )[0],
+            affinity.edges(Head(), pixels, gamma=3, distance="sum", scale=1.3)[0],
+            segmentation.predict(Head(), pixels, **options)[0],
+        )
+
+    expected_maps, expected_edges, expected_labels = results()
+    for module in (cam, affinity, segmentation):
+        monkeypatch.setattr(module, "half_precision", lambda _: torch.autocast("cpu", torch.half))
+    maps, edges, labels = results()
+    assert 0 < np.abs(maps - expected_maps).max() < 5e-3
+    np.testing.assert_allclose(edges, expected_edges, atol=5e-3)
+    assert (labels == expected_labels).mean() > 0.99
+
+
 def run(predict, images):
     """Predictions by image name: each image alone, and in batches."""
     results = [list(inference.predictions(predict, images, d)) for d in DEVICES.values()]

@@ -152,7 +152,7 @@ def runs(finished, tmp_path_factory) -> dict[str, tuple[Path, dict]]:
 FORMATS = {
     **{f"dataset.{key}": "voc" for key in SCHEMA["properties"]["dataset"]["properties"]},
     **dict.fromkeys(("dataset.val_fraction", "dataset.seed"), "folder"),
-    **dict.fromkeys(("dataset.format", "dataset.shards", "dataset.limit"), "scenes"),
+    **dict.fromkeys(("dataset.format", "dataset.limit"), "scenes"),
 }
 # Values that name files or lists, and those that want another key changed, too.
 CHANGES = {

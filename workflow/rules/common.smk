@@ -197,9 +197,12 @@ def manifest_of_image(folder, shard_of=SHARD_OF):
 
 
 def weights_of(stage):
-    """The file of weights that the network of a stage starts with, if any, as a list."""
+    """The file of weights that the network of a stage starts with, if any, as a list.
+
+    Its contents are among the rule's parameters (data_of), so its time does not count.
+    """
     weights = config[stage]["network"]["weights"]
-    return [] if weights in NO_FILES else [weights]
+    return [] if weights in NO_FILES else [ancient(weights)]
 
 
 def settings(**sections):

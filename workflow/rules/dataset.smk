@@ -4,8 +4,8 @@ With dataset.cache the trainings read results/dataset/cache.h5 in place of the i
 """
 
 SCENES = "results/dataset/scenes"
-# What the index depends on: not on whether its images are cached.
-DATASET = {key: value for key, value in config["dataset"].items() if key != "cache"}
+# What the index depends on: not on whether its images are cached, nor on how jobs divide them.
+DATASET = {k: value for k, value in config["dataset"].items() if k not in ("cache", "shards")}
 CACHE = "results/dataset/cache.h5" if config["dataset"]["cache"] else []
 
 # The greatest longest side that a training sees, in pixels; None where one takes any size.
