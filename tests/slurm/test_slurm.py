@@ -86,6 +86,7 @@ def test_the_workflow_resumes_after_scancel_and_gives_what_a_local_run_gives(tmp
     assert workflow.returncode == 1
     assert "Error in rule train_cam:" in printed.read_text()
     assert not (remote / "results/cam/network.pt").exists()
+    assert "SIGTERM: stopped after step" in (remote / "results/logs/train_cam.log").read_text()
 
     status, printed = run(submit)
     assert status == 0, printed
