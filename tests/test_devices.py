@@ -78,10 +78,13 @@ def test_two_devices_train_as_one(images, alone, tmp_path):
 
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_tasks_of_a_slurm_step_train_as_one(images, alone, tmp_path, nodes):
-    """As srun starts them: no process starts another."""
+    """As srun starts them: no process starts another, and only the first writes."""
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
     processes = [
         start(
-            tmp_path,
+            folders[rank],
             images,
             SLURM_JOB_ID=str(10_000 + os.getpid() % 9_000),
             SLURM_NTASKS="2",
@@ -99,8 +102,10 @@ def test_tasks_of_a_slurm_step_train_as_one(images, alone, tmp_path, nodes):
     for process in processes:
         _, printed = process.communicate(timeout=200)
         assert process.returncode == 0, printed
-    assert_same_training(tmp_path, alone)
-    assert (tmp_path / "log").read_text().count("done in") == 1
+    assert_same_training(folders[0], alone)
+    assert (folders[0] / "log").read_text().count("done in") == 1
+    assert [path.name for path in folders[1].rglob("*")] == ["log"]
+    assert (folders[1] / "log").read_text() == ""  # there are errors alone
 
 
 @pytest.mark.parametrize("device", [0, 1])
