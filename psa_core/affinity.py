@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from psa_core.artifacts import IGNORE
-from psa_core.compute import batch_mean, half_precision
+from psa_core.compute import batch_mean, check_finite, half_precision
 from psa_core.networks.affinity import AffinityNetwork
 from psa_core.networks.backbone import scaled, to_batch
 from psa_core.pairs import inner_cells, neighbour_offsets, pair_slices
@@ -131,11 +131,13 @@ def edges(
     images: uint8 [H, W, 3], all of one size. scale: factor on it; small images want more cells.
     Returns float16 [B, P, h, w] in [0, 1], P the number of neighbour offsets, h and w about
     scale * H / 8 and scale * W / 8; NaN where the neighbour lies outside the map.
+    Raises ValueError where the network's outputs are not finite.
     """
     device = next(network.parameters()).device
     batch = scaled(to_batch(images, device), scale, network.backbone.stride)
     with half_precision(device):
         features = network(batch)
+    check_finite(features)
     height, width = features.shape[2:]
     offsets = neighbour_offsets(gamma)
     affinity = np.full((len(images), len(offsets), height, width), np.nan, np.float16)

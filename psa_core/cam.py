@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from psa_core.compute import half_precision
+from psa_core.compute import check_finite, half_precision
 from psa_core.networks.backbone import scaled, to_batch
 from psa_core.networks.cam import CamNetwork
 
@@ -46,6 +46,7 @@ def class_activation_maps(
     square_root: root of the rectified map, as the release's VGG16 takes it.
     Returns for each image float32 [K, ceil(H / stride), ceil(W / stride)] in [0, 1], the maximum
     of each map 1, and less where the network sees next to nothing of the class.
+    Raises ValueError where the network's outputs are not finite.
     """
     device = next(network.parameters()).device
     pixels = to_batch(images, device)
@@ -59,6 +60,7 @@ def class_activation_maps(
             batch = torch.cat([batch, batch.flip(3)])
         with half_precision(device):
             activations = network.activations(batch)
+        check_finite(activations)
         for i, total in enumerate(totals):
             maps = F.relu(activations[i :: len(images), chosen[i]].float())
             if square_root:

@@ -28,6 +28,15 @@ def half_precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.float16, enabled=device.type == "cuda")
 
 
+def check_finite(outputs: torch.Tensor) -> None:
+    """Raises ValueError where a network's outputs are not finite, of which no label can be made."""
+    if not torch.isfinite(outputs).all():
+        raise ValueError(
+            "the network's outputs are not finite: on a GPU say device: cpu (half precision ends "
+            "at 65,504); otherwise train it anew with a lower optimizer.learning_rate"
+        )
+
+
 def batch_mean(total: torch.Tensor, count: int | torch.Tensor) -> torch.Tensor:
     """The mean over a batch that several devices share, from this device's sum and count.
 

@@ -24,7 +24,7 @@ def complete(config: dict, schema: dict) -> dict:
     """
     filled = _fill(copy.deepcopy(config), schema, schema)
     problems = [_explain(error) for error in Draft202012Validator(schema).iter_errors(filled)]
-    problems = sorted(problem for problem in problems if problem) or list(_conflicts(filled))
+    problems = sorted(problems) or list(_conflicts(filled))
     if problems:
         raise ConfigError(
             "the configuration is not usable:\n" + "\n".join(f"  - {p}" for p in problems)
@@ -116,7 +116,7 @@ def _parse(value: object, schema: dict) -> object:
     return value
 
 
-def _explain(error: ValidationError) -> str | None:
+def _explain(error: ValidationError) -> str:
     """One line for a validation error: key, value, what is allowed."""
     key = ".".join(map(str, error.absolute_path))
     if error.validator == "additionalProperties":

@@ -30,8 +30,9 @@ def predictions(
     It runs in threads of its own.
     device: a GPU gets batches of BATCH_PIXELS, so that the rows' order is not kept; a CPU, which is
     no faster by them, SIDE_BY_SIDE images at once, which share torch's threads.
-    The next READERS batches are decoded meanwhile. Raises DatasetError naming an image that cannot
-    be decoded, ValueError naming one whose size is not that of the index.
+    The next READERS batches are decoded meanwhile. An error of predict has the images as a note.
+    Raises DatasetError naming an image that cannot be decoded, ValueError naming one whose size is
+    not that of the index.
     """
     threads = torch.get_num_threads()
     pixels, streams = (
@@ -66,7 +67,12 @@ def _read(rows: Sequence[tuple]) -> list[np.ndarray]:
 
 
 def _predict(predict: Callable, rows: Sequence[tuple], reading: Future) -> Sequence[np.ndarray]:
-    return predict(rows, reading.result())
+    images = reading.result()
+    try:
+        return predict(rows, images)
+    except Exception as error:
+        error.add_note(f"at {', '.join(row.image for row in rows)}")
+        raise
 
 
 def _results(rows: Sequence[tuple], predicting: Future) -> Iterator[tuple[tuple, np.ndarray]]:

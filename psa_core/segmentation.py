@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from psa_core.artifacts import IGNORE
-from psa_core.compute import batch_mean, half_precision
+from psa_core.compute import batch_mean, check_finite, half_precision
 from psa_core.networks.backbone import scaled, to_batch
 
 
@@ -30,6 +30,7 @@ def predict(
     """Class indices uint8 [B, H, W] of images uint8 [H, W, 3], all of one size.
 
     The class probabilities of an image, and of its mirror, at all scales are averaged per pixel.
+    Raises ValueError where the network's outputs are not finite.
     """
     device = next(network.parameters()).device
     pixels = to_batch(images, device)
@@ -40,6 +41,7 @@ def predict(
             batch = torch.cat([batch, batch.flip(3)])
         with half_precision(device):
             logits = network(batch)
+        check_finite(logits)
         probabilities = logits.float().softmax(1)
         if flip:
             plain, mirrored = probabilities.chunk(2)

@@ -159,6 +159,11 @@ def test_a_check_that_failed_is_made_again(run):
         assert "no image of train_aug shows dog" in failed.stdout + failed.stderr
 
 
+def test_a_damaged_record_of_the_index_makes_it_again(run):
+    (run / "results/dataset/contents.json").write_text("[[")
+    assert plan(run, "--", "results/dataset/index.csv", *TARGETS)["prepare_dataset"] == 1
+
+
 def test_a_table_of_classes_that_was_deleted_comes_back_for_the_first_job_that_reads_it(run):
     (run / "results/dataset/classes.csv").unlink()
     (run / "results/metrics/walk.csv").unlink()

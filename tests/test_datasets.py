@@ -638,6 +638,13 @@ def test_folder_table_and_config_errors(folder, tmp_path, rows, change, parts):
     check_problem({**folder, "val_fraction": 0.0, **change}, *parts)
 
 
+def test_a_class_of_val_alone_has_a_remedy_that_helps(folder, tmp_path):
+    rows = ["x,cat,train", "v,cow,val"]
+    write_labels(tmp_path / "mine", *rows, header="image,labels,split")
+    remedy = "or take it out of the labels, masks and classes of the others"
+    check_problem(folder, "no image of train_aug shows cow: add images", remedy)
+
+
 @pytest.mark.parametrize(
     ("raw", "parts"),
     [

@@ -133,6 +133,25 @@ def test_edges_of_a_batch_are_those_of_each_image(images, small_batches):
         np.testing.assert_allclose(batched[image], edges, atol=1e-3)  # half precision
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_outputs_that_are_not_finite_become_no_labels(images, value):
+    """Of NaN the arg max is the first class: an image would be all background."""
+    network, maps = Head(), CamNetwork(Convolutions(), 3).eval()
+    for layer in (network.last, maps.classifier):
+        layer.weight.data.fill_(value)
+    options = {"scales": [1.0], "flip": False}
+    stages = [
+        lambda _, pixels: cam.class_activation_maps(maps, pixels, [[1]], **options, stride=5),
+        lambda _, pixels: affinity.edges(network, pixels, gamma=3, distance="sum"),
+        lambda _, pixels: segmentation.predict(network, pixels, **options),
+    ]
+    for predict in stages:
+        done = inference.predictions(predict, images, DEVICES["alone"])
+        with pytest.raises(ValueError, match=r"not finite.*device: cpu.*learning_rate") as error:
+            next(done)
+        assert error.value.__notes__ == ["at i0"]
+
+
 def test_half_precision_gives_nearly_the_same(images, monkeypatch):
     """A GPU's float16, on the CPU: 11 bits, and so about three decimal places."""
 

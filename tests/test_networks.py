@@ -256,6 +256,15 @@ def test_network_read_from_a_file_answers_as_the_one_written(stage, settings, tm
     torch.testing.assert_close(found(images), network.eval()(images), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kept", [0, 5000])
+def test_a_damaged_network_is_named(tmp_path, kept):
+    path = tmp_path / "network.pt"
+    networks.write(path, build("cam"), "cam", {"backbone": "resnet18"}, 3)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"network\.pt: not a readable network .*delete it"):
+        networks.read(path, torch.device("cpu"))
+
+
 def test_equal_networks_have_equal_bytes(tmp_path):
     """A path of its own would stand in the file that torch.save writes to it."""
     network, settings = build("cam"), {"backbone": "resnet18"}

@@ -302,6 +302,7 @@ SCRIPTS = {
     **dict.fromkeys(("evaluate_superpixels", "evaluate_upper_bound"), "evaluate_labels"),
     **dict.fromkeys(("evaluate_val_walk", "evaluate_val_labels"), "evaluate_labels"),
     "evaluate_val_cam": "evaluate_cam",
+    "predict_test": "predict_segmentation",
     "table_labels": "table",
     "table_val_labels": "table",
     "table_segmentation": "table",

@@ -55,7 +55,7 @@ def test_equals_the_dense_matrix_power(rng, size, beta, log2_t):
     power = np.linalg.matrix_power(dense_transition(edges, beta), 2**log2_t)
     expected = (power @ scores.reshape(3, -1).T).T.reshape(3, *size)
     walked = spread(scores, edges, beta=beta, log2_t=log2_t)
-    assert np.abs(walked - expected).max() < 1e-4 * expected.max()
+    assert np.abs(walked - expected).max() < 1e-5 * expected.max()
     assert walked.shape == (3, *size)
     assert walked.dtype == np.float32
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from psa_core.datasets import folder, voc
-from psa_core.datasets.contents import Files, digests, read_contents
+from psa_core.datasets import folder, scenes, voc
+from psa_core.datasets.contents import Files, digests, read_contents, read_indexed
 from psa_core.datasets.source import DatasetError, fail, union
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "format_of",
     "label_files",
     "read_contents",
+    "read_indexed",
     "read_lists",
     "shards_of",
 ]
@@ -109,8 +110,6 @@ def format_of(dataset: dict) -> ModuleType:
 
 
 def _list_scenes(dataset: dict) -> Lists:
-    from psa_core.datasets import scenes  # it imports voc: not while this package is loading
-
     lists = scenes.image_names(train=dataset["scenes"]["train"], val=dataset["scenes"]["val"])
     lists = {key: images[: dataset.get("limit")] for key, images in lists.items()}
     return Lists({**lists, "test": []}, lists, scenes.CLASSES, {})  # each scene has its mask

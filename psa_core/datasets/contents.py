@@ -6,6 +6,7 @@ Standard library only: the Snakefile asks at each start.
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +40,18 @@ def read_contents(files: Mapping[str, Files], cache: str | Path) -> dict[str, Fi
     }
 
 
+def read_indexed(path: str | Path) -> tuple[tuple[list | None, list | None], dict[str, list]]:
+    """What an index was made of: (classes, others), and the contents of each image's files.
+
+    Nothing is known where the file is missing or damaged: the index is made again then.
+    """
+    try:
+        (classes, others), images = json.loads(Path(path).read_text())
+        return (classes, others), dict(images)
+    except (FileNotFoundError, ValueError, TypeError):
+        return (None, None), {}
+
+
 def digests(paths: Iterable[str], cache: str | Path) -> dict[str, str | None]:
     """SHA-256 of files, hexadecimal; None for one that is not there.
 
@@ -57,7 +70,8 @@ def digests(paths: Iterable[str], cache: str | Path) -> dict[str, str | None]:
             for path, digest in zip(unread, pool.map(_digest, unread), strict=True):
                 known[path] = [*states[path], digest]
         cache.parent.mkdir(parents=True, exist_ok=True)
-        temporary = cache.with_name(f"{cache.name}.{os.getpid()}")
+        # Jobs on two nodes may have the same process number.
+        temporary = cache.with_name(f"{cache.name}.{platform.node()}.{os.getpid()}")
         temporary.write_text(json.dumps(known))
         os.replace(temporary, cache)
     return {path: known[path][3] if state else None for path, state in states.items()}

@@ -63,7 +63,7 @@ def prepare(
     Raises DatasetError for all problems together, each with file, value and remedy.
     """
     source = format_of(dataset).read(dataset)
-    problems = source.problems + _class_problems(source, bool(dataset.get("limit")))
+    problems = source.problems + _class_problems(source, dataset)
     classes = pd.DataFrame(source.coding, columns=["mask_value", "index", "name"])
     lookup = _lookup(classes)
     images = [image for image in union(source.lists) if image in source.images]
@@ -170,16 +170,19 @@ def _mask_problem(path: str | Path, mask: Image.Image, lookup: np.ndarray) -> st
     return None
 
 
-def _class_problems(source: Source, is_limited: bool) -> list[str]:
+def _class_problems(source: Source, dataset: dict) -> list[str]:
     """Classes without an image to learn from; a quick try with `limit` may lack some."""
     present = {name for image in source.lists["train_aug"] for name in source.labels.get(image, ())}
-    if is_limited or not present:
-        return []
     absent = [name for name in source.names if name not in present]
-    return [
-        f"dataset.classes: no image of train_aug shows {', '.join(absent)}: add images, or write "
-        f"dataset.classes: [{', '.join(name for name in source.names if name in present)}]"
-    ] * bool(absent)
+    if dataset.get("limit") or not present or not absent:
+        return []
+    elsewhere = {name for names in source.labels.values() for name in names}
+    if dataset["format"] == "folder" and elsewhere & set(absent):
+        remedy = "take it out of the labels, masks and classes of the others"
+    else:
+        remedy = f"write dataset.classes: [{', '.join(n for n in source.names if n in present)}]"
+    shown = ", ".join(absent)
+    return [f"dataset.classes: no image of train_aug shows {shown}: add images, or {remedy}"]
 
 
 def _lookup(classes: pd.DataFrame) -> np.ndarray:

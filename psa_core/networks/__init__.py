@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from psa_core.artifacts import remove_left, replacing
+from psa_core.artifacts import REBUILD, remove_left, replacing
 from psa_core.networks import vgg16, weights
 from psa_core.networks.affinity import AffinityNetwork
 from psa_core.networks.backbone import Backbone
@@ -113,8 +113,12 @@ def read(path: str | Path, device: torch.device, **changes: object) -> nn.Module
 
     It is in evaluation mode, on the device, and its batch norms are taken into its convolutions.
     changes: settings other than those it was trained with, for example `output_stride`.
+    Raises ValueError naming a file that is damaged.
     """
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except weights.UNREADABLE as error:
+        raise ValueError(f"{path}: not a readable network ({error}); {REBUILD}") from error
     settings = {**saved["settings"], **changes}
     network = build(saved["stage"], settings, saved["classes"], pretrained=False)
     network.load_state_dict(saved["state"])

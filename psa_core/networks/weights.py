@@ -85,6 +85,10 @@ def load(network: nn.Module, stage: str, path: str | Path, *, complete: bool = F
     log.info("%d tensors from %s; new: %s", len(names) - len(new), path, ", ".join(new) or "none")
 
 
+# What torch.load raises for a file that is damaged, or none of its own.
+UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError)
+
+
 def read(path: str | Path, stage: str) -> dict[str, torch.Tensor]:
     """Tensors of a file by published name (or ours); see `load`. Runs no code of the file."""
     with open(path, "rb") as file:
@@ -94,7 +98,7 @@ def read(path: str | Path, stage: str) -> dict[str, torch.Tensor]:
         return {n: torch.from_numpy(arrays[k]) for k, n in _resnet38_names(path, arrays).items()}
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path}: not a readable file of weights ({error})") from error
     if isinstance(saved, dict) and {"stage", "settings", "classes", "state"} == saved.keys():
         is_same, state = saved["stage"] == stage, saved["state"]

@@ -16,7 +16,15 @@ from pathlib import Path
 import yaml
 
 from psa_core.config import NO_FILES, ConfigError, complete
-from psa_core.datasets import Files, digests, label_files, read_contents, read_lists, shards_of
+from psa_core.datasets import (
+    Files,
+    digests,
+    label_files,
+    read_contents,
+    read_indexed,
+    read_lists,
+    shards_of,
+)
 from psa_core.datasets.scenes import CLASSES as SCENE_CLASSES
 from psa_core.provenance import code_digest
 
@@ -32,7 +40,7 @@ with open(workflow.source_path("../../config/schema.yaml")) as schema_file:
 # Threads that wait for work should sleep: spinning slows the data loader on the same cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# SLURM warns all processes before the time limit: trainings save their state, nothing else minds.
+# SLURM may be told to warn by it before the time limit: trainings save their state, nothing else minds.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 IMAGES, SCORED, CLASSES, FILES = read_lists(config["dataset"])
@@ -45,11 +53,7 @@ CHECKED = "results/dataset/checked.txt"
 
 # What the index was made of: see index_of.
 INDEXED = "results/dataset/contents.json"
-INDEXED_CLASSES, INDEXED_IMAGES = (
-    json.loads(Path(INDEXED).read_text())
-    if FILES and Path(INDEXED).exists()
-    else ((None, None), {})
-)
+INDEXED_CLASSES, INDEXED_IMAGES = read_indexed(INDEXED) if FILES else ((None, None), {})
 
 for stage in ("cam", "affinity", "segmentation"):
     batch_size = config[stage]["training"]["batch_size"]

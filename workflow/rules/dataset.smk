@@ -52,7 +52,7 @@ rule prepare_dataset:
             scored=digest(SCORED),
             contents=digest(CONTENTS),
         ),
-        cache=".snakemake/contents.json",
+        cache=CONTENTS_CACHE,
         code=code_of("prepare_dataset"),
     script:
         "../scripts/prepare_dataset.py"

@@ -24,9 +24,9 @@ rule predict_test:
         index=INDEX,
         classes=CLASS_TABLE,
         predictions=f"{FOLDER}/{{}}.png",
-        code=code_of("predict_test"),
+        code=code_of("predict_segmentation"),
     script:
-        "../scripts/predict_test.py"
+        "../scripts/predict_segmentation.py"
 
 
 use rule predict_test as predict_test_of_image with:
