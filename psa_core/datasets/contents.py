@@ -43,7 +43,7 @@ def read_contents(files: Mapping[str, Files], cache: str | Path) -> dict[str, Fi
 def read_indexed(path: str | Path) -> tuple[tuple[list | None, list | None], dict[str, list]]:
     """What an index was made of: (classes, others), and the contents of each image's files.
 
-    Nothing is known where the file is missing or damaged: the index is made again then.
+    Nothing is known where the file is missing or damaged: every job then waits for the index.
     """
     try:
         (classes, others), images = json.loads(Path(path).read_text())
