@@ -639,10 +639,14 @@ def test_folder_table_and_config_errors(folder, tmp_path, rows, change, parts):
 
 
 def test_a_class_of_val_alone_has_a_remedy_that_helps(folder, tmp_path):
-    rows = ["x,cat,train", "v,cow,val"]
-    write_labels(tmp_path / "mine", *rows, header="image,labels,split")
+    rows = ["x,cat,train", "w,cow,val"]
+    write_labels(tmp_path / "mine", *rows)
     remedy = "or take it out of the labels, masks and classes of the others"
-    check_problem(folder, "no image of train_aug shows cow: add images", remedy)
+    problem = check_problem(folder, "no image of train_aug shows cow: add images", remedy)
+    assert problem.count("\n") == 1  # there is no other
+    write_labels(tmp_path / "mine", rows[0], "w,cat,val")
+    write_mask(tmp_path / "mine/masks/x.png", [0, 1, 255])
+    prepare(folder)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,16 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], capture_output=True, check=False)
 
 
+@pytest.fixture
+def results_on_disk(small_disk, finished, tmp_path) -> tuple[Path, Path]:
+    """A disk with the results of a finished run, and the folder of that run."""
+    disk, folder = small_disk("size=256m"), tmp_path / "run"
+    shutil.copytree(finished, folder, symlinks=True)
+    shutil.move(folder / "results", disk)
+    (folder / "results").symlink_to(disk / "results")
+    return disk, folder
+
+
 def digests(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -73,11 +83,8 @@ def test_a_full_disk_is_named_and_the_old_file_stays(small_disk, write):
 
 
 @needs_mount
-def test_a_run_on_a_full_disk_loses_nothing_and_goes_on(small_disk, finished, tmp_path):
-    disk, folder = small_disk("size=256m"), tmp_path / "run"
-    shutil.copytree(finished, folder, symlinks=True)
-    shutil.move(folder / "results", disk)
-    (folder / "results").symlink_to(disk / "results")
+def test_a_run_on_a_full_disk_loses_nothing_and_goes_on(results_on_disk):
+    disk, folder = results_on_disk
     expected = digests(disk / "results")
     table = disk / "results/tables/boundaries.csv"
     for path in [table, *(disk / "results/boundaries").iterdir()]:
@@ -106,11 +113,8 @@ def test_a_read_only_folder_is_named(small_disk, tmp_path):
 
 
 @needs_mount
-def test_results_that_became_read_only_are_named_and_stay(small_disk, finished, tmp_path):
-    disk, folder = small_disk("size=256m"), tmp_path / "run"
-    shutil.copytree(finished, folder, symlinks=True)
-    shutil.move(folder / "results", disk)
-    (folder / "results").symlink_to(disk / "results")
+def test_results_that_became_read_only_are_named_and_stay(results_on_disk):
+    disk, folder = results_on_disk
     before = digests(disk)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     failed = run(folder, "--forcerun", "refine_labels", "--", "results/metrics.csv")

@@ -40,7 +40,7 @@ with open(workflow.source_path("../../config/schema.yaml")) as schema_file:
 # Threads that wait for work should sleep: spinning slows the data loader on the same cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# SLURM may be told to warn by it before the time limit: trainings save their state, nothing else minds.
+# SLURM may warn by it before the time limit: trainings save their state, nothing else minds.
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 IMAGES, SCORED, CLASSES, FILES = read_lists(config["dataset"])
