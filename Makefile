@@ -9,10 +9,10 @@ COCO ?= data/coco
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install metrics voc12 coco models bench test testslow test-slurm test-faults format clean
+.PHONY: help install metrics voc12 coco models bench test testslow test-slurm test-faults test-anywhere format clean
 
 help:  ## show these lines
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed  ## create .venv with all that is needed
 
@@ -58,6 +58,9 @@ test-slurm: install  ## the workflow in a real SLURM on this machine (Debian or 
 
 test-faults: install  ## kill running workflows at random, 30 times, and compare (half an hour)
 	$(BIN)/python tests/faults/kill.py
+
+test-anywhere: install  ## make test as on other machines (hours); RUNS="omp=1 user+home"
+	$(BIN)/python tests/anywhere.py $(RUNS)
 
 models: install  ## print a table of the networks: parameters, FLOPs, maps
 	$(BIN)/python -m psa_core.networks.summary

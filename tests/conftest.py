@@ -8,13 +8,20 @@ import pytest
 import torch
 from filelock import FileLock
 from PIL import Image
+from seeds import SEED
 
 torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """What a test draws depends on the seed alone, not on the tests before it."""
+    torch.manual_seed(SEED)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
-    return np.random.default_rng(7)
+    return np.random.default_rng(7 + SEED)
 
 
 @pytest.fixture

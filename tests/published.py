@@ -3,6 +3,7 @@
 import math
 
 import torch
+from seeds import SEED
 
 
 def norm(name, width):
@@ -103,7 +104,7 @@ VGG16_AFFINITY = {
 
 def random_state(shapes, seed=0):
     """Random values of such sizes that activations neither vanish nor explode."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed + SEED)
     state = {}
     for name, shape in shapes.items():
         if len(shape) == 4:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from seeds import SEED, TINY_YAML
 from test_presets import jobs
-from test_workflow import ROOT, snakemake
 from test_workflow import run as run_workflow
+from test_workflow import snakemake
 
 from psa_core.datasets import shards_of
 
@@ -26,7 +27,7 @@ AREAS = "results/affinity/labels/{}.txt"
 
 
 def write_image(run: Path, image: str, number: int) -> None:
-    rng = np.random.default_rng(number)
+    rng = np.random.default_rng(number + 1000 * SEED)
     Image.fromarray(rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(
         run / f"mine/images/{image}.png"
     )
@@ -82,7 +83,7 @@ def finished(tmp_path_factory) -> Path:
         write_image(run, image, number)
         write_mask(run, image, 1 + int(image[1:]) % 2)
     write_labels(run, TRAIN, VAL)
-    preset = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+    preset = yaml.safe_load(TINY_YAML.read_text())
     preset["affinity"]["true_masks"] = []
     preset["cam"]["training"]["epochs"] = 1
     preset["dataset"] = {"format": "folder", "root": "mine", "shards": SHARDS}

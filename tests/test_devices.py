@@ -12,6 +12,7 @@ import timm
 import tiny_training
 import torch
 from PIL import Image
+from seeds import SEED
 from torch import nn
 
 from psa_core import devices
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Four images; of the first two half of the labels are ignored, of the others a tenth."""
-    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(3)
+    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(3 + SEED)
     (folder / "labels").mkdir()
     for i in range(4):
         noise = rng.integers(0, 256, (48, 40, 3), dtype=np.uint8)

@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from test_workflow import ROOT, SNAKEMAKE, run
+from seeds import TINY_YAML
+from test_workflow import SNAKEMAKE, run
 
 from psa_core import artifacts
 
@@ -130,7 +131,7 @@ def test_a_second_run_is_refused_with_the_remedy(finished, tmp_path):
     folder = tmp_path / "copy"
     lock = folder / ".snakemake/locks"
     command = [*SNAKEMAKE, "--directory", str(folder), "--cores", "1", "--forcerun", "train_cam"]
-    command += ["--configfile", str(ROOT / "tests/tiny.yaml"), "--", "results/cam/network.pt"]
+    command += ["--configfile", str(TINY_YAML), "--", "results/cam/network.pt"]
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as first:

@@ -13,6 +13,7 @@ import torch
 import yaml
 from PIL import Image
 from published import RESNET38, RESNET38_AFFINITY, RESNET38_CAM, random_state
+from seeds import SEED
 
 from psa_core.datasets.voc import CLASSES
 
@@ -129,6 +130,7 @@ def tiny(devkit):
     enlarged = training | {"crop_size": 96, "longest_side": [96, 96]}  # cells beyond the border
     dcrf = {"iterations": 1}
     return {
+        "seed": SEED,
         "dataset": {"root": str(devkit), "shards": 1},
         "cam": stage | {"inference": {"scales": [1.0], "flip": False}},
         "affinity": stage | {"training": enlarged, "labels": {"dcrf": dcrf}},

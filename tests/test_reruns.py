@@ -17,13 +17,14 @@ import pytest
 import yaml
 from dry_runs import ROOT, TARGETS, DryRun, rules_to_run
 from PIL import Image
+from seeds import TINY_YAML
 from test_workflow import snakemake
 
 from psa_core.config import ConfigError, complete, describe
 
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 KEYS = [line.split("`")[1] for line in describe(SCHEMA).splitlines()[2:]]
-TINY = complete(yaml.safe_load((ROOT / "tests/tiny.yaml").read_text()), SCHEMA)
+TINY = complete(yaml.safe_load(TINY_YAML.read_text()), SCHEMA)
 SCENES = "results/dataset/scenes"
 INDEX = "results/dataset/index.csv"
 CLASSES = ["cat", "cow", "dog", "horse", "person", "sheep"]
@@ -267,7 +268,7 @@ def test_swapped_values_are_noticed(finished, tmp_path):
 
 
 def test_the_number_of_cores_reruns_nothing(finished):
-    dry_run = DryRun(finished, ROOT / "tests/tiny.yaml", arguments=("--cores", "1"))
+    dry_run = DryRun(finished, TINY_YAML, arguments=("--cores", "1"))
     assert rules_to_run([dry_run]) == [set()]
 
 
@@ -277,14 +278,14 @@ def test_touched_files_rerun_nothing(copied):
     newest = sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for second, path in enumerate(newest):
         os.utime(path, (2e9 + second,) * 2)
-    assert rules_to_run([DryRun(copied, ROOT / "tests/tiny.yaml")]) == [set()]
+    assert rules_to_run([DryRun(copied, TINY_YAML)]) == [set()]
 
 
 def test_results_copied_into_a_clone_rerun_nothing(finished, tmp_path):
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
     shutil.copytree(finished / "results", clone / "results")  # as cp -a
-    dry_run = DryRun(clone, clone / "tests/tiny.yaml", project=clone)
+    dry_run = DryRun(clone, TINY_YAML, project=clone)
     assert rules_to_run([dry_run]) == [set()]
     for second, path in enumerate(sorted((clone / "results").rglob("*"), reverse=True)):
         os.utime(path, (second, second))  # as after cp -r: an order that means nothing
@@ -359,7 +360,7 @@ def edit_texts(path: Path) -> None:
 
 
 def test_an_edited_module_reruns_the_rules_that_import_it(finished, project):
-    tiny = ROOT / "tests/tiny.yaml"
+    tiny = TINY_YAML
     (rules,) = rules_to_run([DryRun(finished, tiny, arguments=("--forceall",))])
     imported = {rule: imported_by(SCRIPTS.get(rule, rule)) for rule in rules}
     dry_runs, expected = [], {}
@@ -381,7 +382,7 @@ def test_comments_docstrings_and_layout_rerun_nothing(finished, project):
         before = path.read_text()
         edit_texts(path)
         assert path.read_text() != before
-    dry_run = DryRun(finished, ROOT / "tests/tiny.yaml", project=edited)
+    dry_run = DryRun(finished, TINY_YAML, project=edited)
     assert rules_to_run([dry_run]) == [set()]
 
 

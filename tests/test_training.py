@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from seeds import SEED
 from tiny_training import OPTIMIZER, TRANSFORM, Tiny, losses
 
 from psa_core import cam, networks, training
@@ -35,13 +36,13 @@ def images(write_images):
     """Eight images of two labels."""
     labels = [torch.tensor([float(i % 2), 1 - i % 2]) for i in range(8)]
     return TrainingImages(
-        write_images(8, (20, 24)), labels, training_transform(**TRANSFORM), seed=0
+        write_images(8, (20, 24)), labels, training_transform(**TRANSFORM), seed=SEED
     )
 
 
-def fit(images, folder, losses=losses, *, epochs=3, stamp="a", seed=0, **options):
+def fit(images, folder, losses=losses, *, epochs=3, stamp="a", seed=SEED, **options):
     """Train a new tiny network, four batches an epoch; returns its weights and the losses."""
-    torch.manual_seed(3)
+    torch.manual_seed(3 + SEED)
     network = Tiny()
     options = {"batch_size": 2, "optimizer": OPTIMIZER, "device": CPU} | options
     table = training.fit(
@@ -90,8 +91,8 @@ def test_constant_schedule():
 
 def test_training_follows_the_optimizer_step_by_step(images, tmp_path):
     """The same batches through torch's own SGD with factors written out."""
-    found, _ = fit(images, tmp_path / "run", epochs=2, seed=5)
-    torch.manual_seed(3)
+    found, _ = fit(images, tmp_path / "run", epochs=2, seed=5 + SEED)
+    torch.manual_seed(3 + SEED)
     network = Tiny().train().to(memory_format=torch.channels_last)  # rounds as `fit` does
     weights, biases = [], []
     for name, parameter in network.backbone.named_parameters():
@@ -106,7 +107,7 @@ def test_training_follows_the_optimizer_step_by_step(images, tmp_path):
         momentum=0.9,
     )
     rates = [group["lr"] for group in optimizer.param_groups]
-    sampler = training.EpochSampler(8, seed=5)
+    sampler = training.EpochSampler(8, seed=5 + SEED)
     step = 0
     for epoch in range(2):
         sampler.set_epoch(epoch)
@@ -115,7 +116,7 @@ def test_training_follows_the_optimizer_step_by_step(images, tmp_path):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * (1 - step / 8) ** 0.9
             batch = [images[key] for key in keys[start : start + 2]]
-            torch.manual_seed(5 + step)  # dropout
+            torch.manual_seed(5 + SEED + step)  # dropout
             optimizer.zero_grad()
             losses(network, *map(torch.stack, zip(*batch, strict=True)))["loss"].backward()
             optimizer.step()
@@ -178,7 +179,7 @@ def test_workers_do_not_change_the_result(images, tmp_path, workers):
 
 def test_seed_changes_the_result(images, tmp_path):
     first, _ = fit(images, tmp_path / "a", epochs=1)
-    second, _ = fit(images, tmp_path / "b", epochs=1, seed=1)
+    second, _ = fit(images, tmp_path / "b", epochs=1, seed=SEED + 1)
     assert not same(first, second)
 
 
@@ -204,7 +205,7 @@ def test_losses_are_means_over_an_epoch(images, tmp_path, caplog):
 def test_network_is_left_ready_to_be_used(images, tmp_path):
     network = Tiny()
     training.fit(
-        network, losses, images, epochs=1, batch_size=4, optimizer=OPTIMIZER, seed=0,
+        network, losses, images, epochs=1, batch_size=4, optimizer=OPTIMIZER, seed=SEED,
         folder=tmp_path / "run", stamp=0, device=CPU,
     )  # fmt: skip
     assert not network.training
@@ -273,7 +274,7 @@ def train(write_images, tmp_path):
             classes=2,
             network=NETWORK,
             training=settings,
-            seed=0,
+            seed=SEED,
             digests=digests,
             checkpoints=tmp_path / "checkpoints",
             output=tmp_path / "network.pt",

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from seeds import TINY_YAML
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [str(Path(sys.executable).parent / "snakemake"), "--snakefile", str(ROOT / "Snakefile")]
@@ -23,7 +24,7 @@ SWEEP = "results/sweeps/random_walk.csv"
 SCENE_INDEX = {8: 1, 10: 2, 12: 3, 13: 4, 15: 5, 17: 6}
 
 
-def run(folder: Path, *arguments: str, config: Path = ROOT / "tests/tiny.yaml"):
+def run(folder: Path, *arguments: str, config: Path = TINY_YAML):
     """Run the workflow in a folder."""
     command = [*SNAKEMAKE, "--directory", str(folder), "--cores", "2", "--configfile", str(config)]
     profile = ["--workflow-profile", str(ROOT / "profiles/default")]
@@ -32,7 +33,7 @@ def run(folder: Path, *arguments: str, config: Path = ROOT / "tests/tiny.yaml"):
     )
 
 
-def snakemake(folder: Path, *arguments: str, config: Path = ROOT / "tests/tiny.yaml") -> str:
+def snakemake(folder: Path, *arguments: str, config: Path = TINY_YAML) -> str:
     """What a run prints. Fails the test where it fails."""
     done = run(folder, *arguments, config=config)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from seeds import SEED, TINY_YAML
 from test_workflow import ROOT, snakemake
 
 from psa_core import networks, segmentation
@@ -18,7 +19,7 @@ from psa_core.config import complete
 from psa_core.datasets.index import read_image
 from psa_core.datasets.scenes.generate import generate
 
-TINY = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+TINY = yaml.safe_load(TINY_YAML.read_text())
 TINY["affinity"]["true_masks"], TINY["segmentation"]["upper_bound"] = [], False  # no masks here
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 
@@ -46,7 +47,7 @@ def names(folder: Path) -> set[str]:
 def unscored(tmp_path_factory) -> Path:
     """A run of everything on a folder of six images for training and two for val, no masks."""
     run = tmp_path_factory.mktemp("folder")
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(SEED)
     rows = ["image,labels,split"]
     for name in IMAGES:
         path = run / f"mine/images/{name}.jpg"
@@ -137,7 +138,7 @@ def test_submission_has_vocs_layout_indices_and_palette(tmp_path):
     # sheep is 17 in VOC, cat 8; here they are 1 and 2
     config = preset(tmp_path, **dataset, classes=["sheep", "cat"], train_aug="train")
     settings = complete(yaml.safe_load(config.read_text()), SCHEMA)["segmentation"]
-    torch.manual_seed(0)
+    torch.manual_seed(SEED)
     network = networks.build("segmentation", settings["network"], 2).eval()
     path = tmp_path / "results/segmentation/network.pt"
     networks.write(path, network, "segmentation", settings["network"], 2)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from seeds import SEED
 from torch import nn
 
 from psa_core import affinity, cam, logs, segmentation, training
@@ -63,12 +64,12 @@ def train_tiny(
         return losses(network, images, labels)
 
     torch.set_num_threads(1)
-    torch.manual_seed(3)
+    torch.manual_seed(3 + SEED)
     network = Tiny()
     labels = [torch.tensor([float(i % 2), 1 - i % 2]) for i in range(len(paths))]
-    images = TrainingImages(paths, labels, training_transform(**TRANSFORM), seed=0)
+    images = TrainingImages(paths, labels, training_transform(**TRANSFORM), seed=SEED)
     table = training.fit(
-        network, called, images, epochs=3, batch_size=2, optimizer=OPTIMIZER, seed=0,
+        network, called, images, epochs=3, batch_size=2, optimizer=OPTIMIZER, seed=SEED,
         folder=folder / "checkpoints", stamp=0, device=torch.device("cpu"), workers=workers,
     )  # fmt: skip
     torch.save(network.state_dict(), folder / "network.pt")
@@ -155,14 +156,14 @@ def train_stages(folder: Path, images: Path, devices: int, fails: int = -1) -> N
         return stage_losses(network, images, labels)
 
     torch.set_num_threads(1)
-    torch.manual_seed(3)
+    torch.manual_seed(3 + SEED)
     network = Stages()
     paths = sorted(images.glob("*.png"))
     targets = [path.parent / "labels" / path.name for path in paths]
     transform = training_transform(**TRANSFORM | {"crop_size": 40, "longest_side": [40, 48]})
     table = training.fit(
-        network, checked, TrainingImages(paths, targets, transform, seed=0), epochs=20,
-        batch_size=4, optimizer=OPTIMIZER | {"name": "adamw", "learning_rate": 0.01}, seed=0,
+        network, checked, TrainingImages(paths, targets, transform, seed=SEED), epochs=20,
+        batch_size=4, optimizer=OPTIMIZER | {"name": "adamw", "learning_rate": 0.01}, seed=SEED,
         folder=folder / "checkpoints", stamp=0, device=torch.device("cpu"), devices=devices,
     )  # fmt: skip
     assert set(steps) == {4 // devices}
