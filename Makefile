@@ -8,6 +8,12 @@ VOC12 ?= data/VOC2012
 COCO ?= data/coco
 BIN := .venv/bin
 
+# Snakemake needs a cache folder: where the home folder cannot be written, it is here.
+CACHE := $${XDG_CACHE_HOME:-$$HOME/.cache}
+ifneq ($(shell mkdir -p "$(CACHE)" 2>/dev/null && test -w "$(CACHE)" && echo yes),yes)
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help install metrics voc12 coco models bench test testslow test-slurm test-faults test-anywhere format clean
 

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,7 +27,18 @@ def no_terminal(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
 
 
-def test_log_tells_versions_facts_and_outcome(tmp_path):
+@pytest.fixture
+def clock(monkeypatch):
+    """Set what the clock reads, call by call, in seconds."""
+
+    def set_clock(*readings):
+        monkeypatch.setattr(logs, "time", SimpleNamespace(monotonic=iter(readings).__next__))
+
+    return set_clock
+
+
+def test_log_tells_versions_facts_and_outcome(tmp_path, clock):
+    clock(5, 7.3)
     path = tmp_path / "new" / "cam.log"
     with logs.stage(path, settings={"flip": True}) as log:
         log.info("in the middle")
@@ -35,15 +47,16 @@ def test_log_tells_versions_facts_and_outcome(tmp_path):
     assert "torch 2." in first
     assert middle[0].endswith("settings: {'flip': True}")
     assert middle[1].endswith("INFO in the middle")
-    assert "done in 0.0 s" in last
+    assert "done in 2.3 s" in last
 
 
-def test_error_is_logged_with_its_traceback_and_goes_on(tmp_path):
+def test_error_is_logged_with_its_traceback_and_goes_on(tmp_path, clock):
+    clock(5, 8)
     path = tmp_path / "cam.log"
     with pytest.raises(KeyError, match="nose"), logs.stage(path):
         raise KeyError("nose")
     text = path.read_text()
-    assert "ERROR failed after 0 s" in text
+    assert "ERROR failed after 3 s" in text
     assert "Traceback" in text
     assert "KeyError: 'nose'" in text
     assert "done in" not in text
@@ -66,17 +79,16 @@ def test_warnings_reach_the_log(tmp_path):
     assert "careful" in (tmp_path / "log").read_text()
 
 
-def test_progress_passes_items_on_and_reports_the_end(caplog, no_terminal):
+def test_progress_passes_items_on_and_reports_the_end(caplog, no_terminal, clock):
+    clock(0, 1, 2, 3)
     caplog.set_level(logging.INFO)
     assert list(logs.progress("abc", total=3, label="images")) == ["a", "b", "c"]
-    assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith("images 3/3, 0 s so far, 0 s left")
+    assert caplog.messages == ["images 3/3, 3 s so far, 0 s left"]
 
 
-def test_progress_estimates_the_time_left(caplog, no_terminal, monkeypatch):
+def test_progress_estimates_the_time_left(caplog, no_terminal, clock):
     # 8 s an item: no line before 10 s have passed, then one after two items.
-    clock = iter([0.0, 8, 16, 24, 32])
-    monkeypatch.setattr(logs.time, "monotonic", lambda: next(clock))
+    clock(0, 8, 16, 24, 32)
     caplog.set_level(logging.INFO)
     list(logs.progress(range(4), total=4, label="images"))
     assert caplog.messages == [

@@ -15,12 +15,18 @@ import torch
 from PIL import Image
 from seeds import TINY_YAML
 
+from psa_core import boundaries
+from psa_core.artifacts import write_array, write_edges
+from psa_core.pairs import neighbour_offsets
+
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [str(Path(sys.executable).parent / "snakemake"), "--snakefile", str(ROOT / "Snakefile")]
 STAGES = ["cam", "walk", "labels", "segmentation"]
-TABLES = ["labels", "segmentation", "val_labels", "boundaries"]
+TABLES = ["labels", "segmentation", "val_labels"]
 SWEEP = "results/sweeps/random_walk.csv"
+INDEX = "results/dataset/index.csv"
 # Class indices of the scenes by VOC's: cat, cow, dog, horse, person, sheep.
+CLASSES = ["cat", "cow", "dog", "horse", "person", "sheep"]
 SCENE_INDEX = {8: 1, 10: 2, 12: 3, 13: 4, 15: 5, 17: 6}
 
 
@@ -76,41 +82,116 @@ def test_tables_have_the_scores_beside_the_published_ones(finished):
     assert val["published"].tolist() == [46.8, 57.0, 58.7, 61.7]
     assert val.loc["segmentation", "miou"] == miou["segmentation"]
     models = tables["segmentation"].set_index("class")
-    assert list(models.index) == [
-        "background",
-        "cat",
-        "cow",
-        "dog",
-        "horse",
-        "person",
-        "sheep",
-        "mean",
-    ]
+    assert list(models.index) == ["background", *CLASSES, "mean"]
     assert models.loc["mean", "segmentation"] == miou["segmentation"]
     assert models.loc["mean", "recovered"] == pytest.approx(
         100 * miou["segmentation"] / models.loc["mean", "upper_bound"], abs=1e-3
     )
-    boundaries = tables["boundaries"].iloc[0]
-    assert boundaries["images"] == 4
-    assert 0 < boundaries["ods"] <= boundaries["ois"] < 100
 
 
-def test_sweep_has_the_scores_of_the_walk_itself(finished, copy):
-    """Of the settings of the run, and of others when the walk is made with them."""
-    table = pd.read_csv(finished / SWEEP).set_index(["alpha", "beta", "log2_t"])
+def test_boundaries_have_the_scores_of_the_drawn_ones(finished):
+    counts = []
+    for row in pd.read_csv(finished / INDEX).query("val == 1").itertuples():
+        drawn = np.array(Image.open(finished / f"results/boundaries/{row.image}.png")) / 255
+        counts.append(boundaries.match(drawn, classes_of(finished / row.mask)))
+    assert len(counts) == 4
+    table = pd.read_csv(finished / "results/tables/boundaries.csv")
+    pd.testing.assert_frame_equal(table, boundaries.scores(np.array(counts)), atol=1e-4)
+
+
+# Images of pairs of cells that know each other alone: the affinity within a pair, and the class map
+# in its left and its right cell. Whatever the settings of the sweep in tests/tiny.yaml, no class's
+# score comes nearer than 0.02 to the background's, so that rounding decides on no label; and each
+# combination of them labels some image as no other does.
+PAIRS = [
+    (0.3, 0.5, 0.1),
+    (0.3, 0.7, 0.1),
+    (0.45, 0.7, 0.3),
+    (0.5, 0.5, 0.2),
+    (0.45, 0.4, 0.1),
+    (0.35, 0.5, 0.2),
+]
+
+
+def write_pairs(folder: Path, images: pd.DataFrame) -> None:
+    """Put the pairs in place of class maps and affinities, one cell a pixel: no map is resized."""
+    edges = {}
+    for row in images.itertuples():
+        affinity, *values = PAIRS[row.Index % len(PAIRS)]
+        cells = np.resize(values, (row.height, row.width + row.width % 2))[:, : row.width]
+        classes = len(row.labels.split(";"))
+        maps = np.stack([cells / 2**k for k in range(classes)])  # the first class is the greatest
+        write_array(folder / f"results/cam/maps/{row.image}.npy", maps)
+        offsets = neighbour_offsets(5)
+        edges[row.image] = np.zeros((len(offsets), row.height, row.width), np.float16)
+        edges[row.image][offsets.index((0, 1)), :, 0 : row.width - 1 : 2] = affinity
+    for path in (folder / "results/affinity/edges").glob("train_aug_*.h5"):
+        with h5py.File(path) as file:
+            listed = list(file)
+        write_edges(path, ((image, edges[image]) for image in listed))
+
+
+def labelled_pairs(row, alpha: float, beta: float, log2_t: int) -> np.ndarray:
+    """Where an image of pairs shows its first class rather than the background, bool [H, W].
+
+    The transition matrix of a pair is [[1, p], [p, 1]] / (1 + p), p = affinity^beta. A step keeps
+    the mean of the two scores and multiplies their difference by (1 - p) / (1 + p).
+    """
+    affinity, *values = PAIRS[row.Index % len(PAIRS)]
+    p = float(np.float16(affinity)) ** beta
+    maps = np.array(values)
+    kept = ((1 - p) / (1 + p)) ** 2**log2_t
+    lead = maps - (1 - maps) ** alpha
+    walked = lead.mean() + (lead - lead.mean()) * kept
+    assert np.abs(walked).min() > 0.02
+    found = np.resize(walked > 0, (row.height, row.width + row.width % 2))[:, : row.width]
+    if row.width % 2:
+        found[:, -1] = lead[0] > 0  # it has no other cell
+    return found
+
+
+def test_sweep_has_the_scores_of_the_walk_itself(copy):
+    """Of each combination by a closed form, and of one by the walk's own rules."""
+    images = pd.read_csv(copy / INDEX).query("train == 1")
+    write_pairs(copy, images)
+    walk = "walk={alpha: 2, beta: 4, log2_t: 6}"
+    snakemake(copy, "--config", walk, "--", SWEEP, "results/metrics/walk.csv")
+    table = pd.read_csv(copy / SWEEP).set_index(["alpha", "beta", "log2_t"])
     assert list(table) == ["miou", "precision", "recall", "images"]
-    assert list(table.index) == list(itertools.product([2, 4], [4, 8], [6, 8]))
-    assert table["miou"].nunique() > 4
-    assert (finished / SWEEP).with_suffix(".png").exists()
-    other = "walk={alpha: 2, beta: 4, log2_t: 6}"
-    snakemake(copy, "--config", other, "--", "results/metrics/walk.csv")
-    for settings, folder, scores in [
-        ((4, 8, 8), finished, "metrics.csv"),
-        ((2, 4, 6), copy, "metrics/walk.csv"),
-    ]:
-        rows = pd.read_csv(folder / "results" / scores).query("stage == 'walk'")
-        mean = rows.set_index("class").loc["mean", ["iou", "precision", "recall", "images"]]
-        assert table.loc[settings].tolist() == mean.tolist()
+    assert set(table["images"]) == {len(images)} == {12}
+    expected = {}
+    for settings in itertools.product([2, 4], [4, 8], [6, 8]):
+        true, predicted = [], []
+        for row in images.itertuples():
+            true.append(classes_of(copy / row.mask))
+            first = CLASSES.index(row.labels.split(";")[0]) + 1
+            predicted.append(first * labelled_pairs(row, *settings))
+        expected[settings] = miou(true, predicted)
+    assert table["miou"].to_dict() == pytest.approx(expected, abs=1e-3)
+    assert len({round(value, 2) for value in expected.values()}) == 8
+    rows = pd.read_csv(copy / "results/metrics/walk.csv").set_index("class")
+    mean = rows.loc["mean", ["iou", "precision", "recall", "images"]]
+    assert table.loc[(2, 4, 6)].tolist() == mean.tolist()
+    assert (copy / SWEEP).with_suffix(".png").exists()
+
+
+def classes_of(mask: Path) -> np.ndarray:
+    """A mask of the scenes with their own class indices in place of VOC's."""
+    values = np.array(Image.open(mask))
+    classes = np.where(values == 255, 255, 0)
+    for value, k in SCENE_INDEX.items():
+        classes[values == value] = k
+    return classes
+
+
+def miou(true: list[np.ndarray], predicted: list[np.ndarray]) -> float:
+    """Mean intersection over union of all images, in per cent, by its definition."""
+    masks, labels = (np.concatenate([each.ravel() for each in maps]) for maps in (true, predicted))
+    labels = labels[masks != 255]
+    masks = masks[masks != 255]
+    unions = [((masks == k) | (labels == k)).sum() for k in range(7)]
+    both = [((masks == k) & (labels == k)).sum() for k in range(7)]
+    return 100 * np.mean([hits / union for hits, union in zip(both, unions, strict=True) if union])
 
 
 def test_another_grid_runs_the_sweep_alone(finished):
@@ -121,12 +202,9 @@ def test_another_grid_runs_the_sweep_alone(finished):
 
 def test_true_masks_train_the_upper_bound_and_those_of_cats_affinitynet(finished):
     results, cats = finished / "results", 0
-    index = pd.read_csv(results / "dataset/index.csv").query("train_aug == 1")
+    index = pd.read_csv(finished / INDEX).query("train_aug == 1")
     for image, path in zip(index["image"], index["mask"], strict=True):
-        mask = np.array(Image.open(finished / path))
-        classes = np.isin(mask, [0, 255]) * mask
-        for value, k in SCENE_INDEX.items():
-            classes[mask == value] = k
+        classes = classes_of(finished / path)
         upper_bound = np.array(Image.open(results / f"upper_bound/labels/{image}.png"))
         np.testing.assert_array_equal(upper_bound, classes)
         if (classes == 1).any():
@@ -246,13 +324,13 @@ def test_a_deleted_file_comes_back_when_what_needs_it_is_made(copy):
 
 def test_one_image_by_name_follows_a_changed_value(copy):
     """Its shard is made again: a file that a shard's job made has no record of its settings."""
-    files = (copy / "results/walk/scores").glob("*.npy")
-    scores = next(file for file in files if np.load(file)[0].std() > 0)  # not all background
-    before = scores.read_bytes()
-    target = f"results/walk/scores/{scores.name}"
-    assert "Nothing to be done" in snakemake(copy, "--", target)
-    snakemake(copy, "--config", "walk={beta: 2}", "--", target)
-    assert scores.read_bytes() != before
+    target = next((copy / "results/walk/scores").glob("*.npy")).relative_to(copy)
+    assert "Nothing to be done" in snakemake(copy, "--", str(target))
+    (copy / target).write_text("old")
+    snakemake(copy, "--config", "walk={beta: 2}", "--", str(target))
+    assert np.load(copy / target).dtype == np.float16
+    logs = (copy / "results/logs/random_walk").glob("*.log")
+    assert ["'beta': 2" in log.read_text() for log in logs].count(True) == 1
 
 
 def test_one_image_by_name_waits_for_the_shards_that_it_reads(copy):
@@ -299,7 +377,7 @@ def test_cached_images_train_the_same_network(finished, copy):
     side = "segmentation={training: {longest_side: [64, 192]}}"
     printed = snakemake(copy, *change, side, "--", "results/cam/network.pt")
     assert "2 of 2 steps (100%) done" in printed
-    index = pd.read_csv(copy / "results/dataset/index.csv").query("train_aug == 1")
+    index = pd.read_csv(copy / INDEX).query("train_aug == 1")
     with h5py.File(copy / "results/dataset/cache.h5") as cache:
         for path in index["path"]:
             np.testing.assert_array_equal(cache[path], Image.open(copy / path).convert("RGB"))
