@@ -27,7 +27,7 @@ def start(target, *arguments):
 def ended(target, *arguments) -> int:
     """Exit status of a process; minus the signal's number where that ended it."""
     process = start(target, *arguments)
-    process.join(120)
+    process.join(600)  # a training that hangs; a busy machine needs a minute
     assert process.exitcode is not None
     return process.exitcode
 
