@@ -140,6 +140,7 @@ def test_a_second_run_is_refused_with_the_remedy(finished, tmp_path):
                 if lock.is_dir() and any(lock.iterdir()):
                     break
                 time.sleep(0.1)
+            os.killpg(first.pid, signal.SIGSTOP)  # it holds the lock for as long as it is wanted
             second = run(folder, "--forcerun", "train_cam", "--", "results/cam/network.pt")
         finally:
             os.killpg(first.pid, signal.SIGKILL)

@@ -50,6 +50,14 @@ class Head(nn.Module):
         return 9 * (features - features.mean((2, 3), keepdim=True))  # no class is everywhere
 
 
+def cam_network() -> CamNetwork:
+    """It sees each class in each image, whatever its random weights: sums of positive features."""
+    network = CamNetwork(Convolutions(), 3).eval()
+    network.backbone.layers[-1].bias.data += 1
+    network.classifier.weight.data.abs_()
+    return network
+
+
 @pytest.fixture
 def images(tmp_path, rng):
     """The index of seven images: four of 33 x 50 pixels, two of 50 x 33, one of 24 x 40."""
@@ -93,7 +101,7 @@ def test_voc_images_come_in_eights():
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_class_maps_of_a_batch_are_those_of_each_image(images, small_batches, flip):
-    network = CamNetwork(Convolutions(), 3).eval()
+    network = cam_network()
     options = {"scales": [0.5, 1.0, 1.7], "flip": flip, "stride": 5}
 
     def predict(rows, pixels):
@@ -137,7 +145,7 @@ def test_edges_of_a_batch_are_those_of_each_image(images, small_batches):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_outputs_that_are_not_finite_become_no_labels(images, value):
     """Of NaN the arg max is the first class: an image would be all background."""
-    network, maps = Head(), CamNetwork(Convolutions(), 3).eval()
+    network, maps = Head(), cam_network()
     for layer in (network.last, maps.classifier):
         layer.weight.data.fill_(value)
     options = {"scales": [1.0], "flip": False}
@@ -160,9 +168,7 @@ def test_half_precision_gives_nearly_the_same(images, monkeypatch):
         pixels, classes = [inference.read_image(images.path[0])], [[1, 2, 3]]
         options = {"scales": [0.6, 1.0], "flip": True}
         return (
-            cam.class_activation_maps(
-                CamNetwork(Convolutions(), 3).eval(), pixels, classes, **options, stride=5
-            )[0],
+            cam.class_activation_maps(cam_network(), pixels, classes, **options, stride=5)[0],
             affinity.edges(Head(), pixels, gamma=3, distance="sum", scale=1.3)[0],
             segmentation.predict(Head(), pixels, **options)[0],
         )
