@@ -51,7 +51,8 @@ test: install  ## lint, format check and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
-	$(BIN)/pytest -m "not slow and not slurm" --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -m "not slow and not slurm" --numprocesses auto --maxprocesses 4 \
+		--dist loadfile --no-loadscope-reorder
 
 testslow: install  ## the tests that take minutes each
 	$(BIN)/pytest -m slow

@@ -5,6 +5,7 @@
 container: "container/psa.sif"
 
 
+include: "workflow/rules/python.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/dataset.smk"
 include: "workflow/rules/import_cam.smk" if config["cam"]["maps"] else "workflow/rules/cam.smk"

@@ -94,17 +94,21 @@ def open_to_all(folder: Path) -> Path:
 
 
 def clone_in(scratch: Path, as_user: bool) -> Path:
-    """A clone with an environment of its own, made once. Raises NotHere."""
+    """The last commit, in a clone with an environment of its own. Raises NotHere."""
     clone = scratch / "Wälder und Tiere" / "psa"
     if as_user:
         python = os.environ.get("PYTHON", sys.executable)
         if os.geteuid() or subprocess.run([*AS_USER, python, "-c", ""], check=False).returncode:
             raise NotHere(f"nobody cannot run {python}; be root, and name another by PYTHON=")
-    if not clone.exists():
+    chown = ["chown", "--recursive"]
+    if clone.exists():
+        subprocess.run([*chown, f"{os.geteuid()}:{os.getegid()}", clone], check=True)
+        subprocess.run(["git", "pull", "--quiet", "--ff-only"], cwd=clone, check=True)
+    else:
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
-        subprocess.run(["make", "install"], cwd=clone, check=True)
-    owner = "nobody:nogroup" if as_user else f"{os.geteuid()}:{os.getegid()}"
-    subprocess.run(["chown", "-R", owner, clone], check=True)
+    subprocess.run(["make", "install"], cwd=clone, check=True)
+    if as_user:
+        subprocess.run([*chown, "nobody:nogroup", clone], check=True)
     return clone
 
 

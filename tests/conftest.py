@@ -12,6 +12,15 @@ from seeds import SEED
 
 torch.set_num_threads(1)
 
+# They take minutes: begun last, one of them would keep one worker busy when the others have done.
+FIRST = ["test_workflow.py", "test_data_provenance.py", "test_presets.py", "test_reruns.py"]
+FIRST += ["test_workflow_data.py", "test_devices.py", "test_resume.py"]
+
+
+def pytest_collection_modifyitems(items):
+    order = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
 
 @pytest.fixture(autouse=True)
 def seeded():

@@ -5,6 +5,7 @@ import itertools
 import shutil
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import h5py
@@ -439,6 +440,20 @@ def test_a_wrong_configuration_stops_at_once(tmp_path, config, message):
     )
     assert done.returncode != 0
     assert message in done.stdout + done.stderr
+
+
+def test_a_python_whose_path_has_spaces_runs_the_scripts(tmp_path):
+    """A project in such a folder has its environment there, too."""
+    environment = tmp_path / "Wälder und Tiere" / ".venv"
+    venv.create(environment, with_pip=False)
+    (packages,) = environment.glob("lib/python3*/site-packages")
+    (packages / "ours.pth").write_text("\n".join(filter(None, [str(ROOT), *sys.path])))
+    command = [str(environment / "bin/python"), "-m", "snakemake", "--cores", "1"]
+    command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(tmp_path)]
+    command += ["--configfile", str(TINY_YAML), "--", INDEX]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert (tmp_path / INDEX).exists()
 
 
 def imports_of(path: Path) -> set[str]:

@@ -9,6 +9,9 @@ the folder `root`; makes labels.csv, classes.txt and masks/ beside them.
 container: "container/psa.sif"
 
 
+include: "rules/python.smk"
+
+
 # A file given by --configfile stands alone.
 if not workflow.config_settings.configfiles:
 

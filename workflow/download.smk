@@ -9,6 +9,9 @@ JPEGImages/, Annotations/, SegmentationClass/, SegmentationClassAug/, ImageSets/
 container: "container/psa.sif"
 
 
+include: "rules/python.smk"
+
+
 # A preset given by --configfile stands alone.
 if not workflow.config_settings.configfiles:
 

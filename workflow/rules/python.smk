@@ -1,0 +1,9 @@
+"""The Python that runs the scripts, as the shell has to read it."""
+
+import shlex
+import sys
+from pathlib import Path
+
+# Snakemake puts this path into its commands as it is, where the shell would part it at a space.
+if Path(sys.executable).exists():  # not quoted yet
+    sys.executable = shlex.quote(sys.executable)
