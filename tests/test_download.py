@@ -177,6 +177,17 @@ def packed(files, mode="w"):
     return buffer.getvalue()
 
 
+def packed_link(target):
+    """An archive of a link to another place, and a file behind that link."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        link = tarfile.TarInfo("kit/link")
+        link.type, link.linkname = tarfile.SYMTYPE, target
+        tar.addfile(link)
+        tar.addfile(tarfile.TarInfo("kit/link/evil"))
+    return buffer.getvalue()
+
+
 def test_archive_is_unpacked_below_a_folder(tmp_path):
     files = {"kit/2012/a/1.txt": b"one", "kit/2012/2.txt": b"two", "kit/README": b"", "b": b""}
     (tmp_path / "kit.tar").write_bytes(packed(files))
@@ -192,6 +203,7 @@ def test_archive_is_unpacked_below_a_folder(tmp_path):
     ("content", "message"),
     [
         (packed({"kit/../../evil": b"x"}), r"kit.tar: cannot be unpacked .*outside"),
+        (packed_link(".."), r"kit.tar: cannot be unpacked .*kit/link is neither a file nor"),
         (packed({"kit/a": b"x" * 5000})[:3000], r"kit.tar: cannot be unpacked .*remove it"),
         (b"<html>not found</html>", r"kit.tar: cannot be unpacked .*remove it"),
         (packed({"kat/a": b"x"}), r"kit.tar: holds no kit"),
