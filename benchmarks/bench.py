@@ -275,8 +275,9 @@ def bench_dcrf_workers() -> dict:
 def bench_storage(results: Path) -> dict:
     """Bytes of a finished run from class maps to labels, beside what the release would write.
 
-    The release keeps float32 at the size of the image: a map a label, the scores of two dCRFs (a
-    map a label and one of the background, each), and a PNG of labels, taken as large as ours.
+    The release keeps float32 at the size of the image: one map per label, the scores of two
+    dCRFs (one map per label and one of the background, each), and a PNG of labels, taken as
+    large as ours.
     """
     index = pd.read_csv(results / "dataset/index.csv", keep_default_na=False)
     index = index[index["train_aug"] == 1]

@@ -81,7 +81,7 @@ def _umask() -> int:
 
 
 def write_manifest(path: str | Path | None, files: Iterable[str | Path]) -> None:
-    """List files with the SHA-256 of each, a line a file, as `sha256sum --check` reads it.
+    """List files with the SHA-256 of each, one line per file, as `sha256sum --check` reads it.
 
     path: None writes nothing: where one file was asked for by name, it has no manifest.
     """

@@ -39,7 +39,7 @@ def heat(image: np.ndarray, maps: np.ndarray) -> np.ndarray:
 def grid(
     rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], names: Sequence[str]
 ) -> Figure:
-    """Pictures uint8 [H, W, 3], a row an image and a column a stage, with a legend of classes."""
+    """Pictures uint8 [H, W, 3], one row per image, one column per stage, with the legend."""
     columns = max(map(len, rows), default=1)
     figure, axes = plt.subplots(
         max(1, len(rows)), columns, figsize=(2.2 * columns, 2.0 * len(rows) + 0.9), squeeze=False
@@ -72,7 +72,7 @@ def bars(metrics: pd.DataFrame) -> Figure:
 
 
 def walk_sweep(table: pd.DataFrame) -> Figure:
-    """mIoU over beta and log2 t, a panel an alpha, the best framed; `table` of `walk_table`."""
+    """mIoU over beta and log2 t, one panel per alpha, the best framed; `table` of `walk_table`."""
     panels = [
         (alpha, rows.pivot(index="beta", columns="log2_t", values="miou"))
         for alpha, rows in table.groupby("alpha")

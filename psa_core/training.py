@@ -141,7 +141,7 @@ def train(
     devices: see `fit`. launcher, nodes: see `run_in_tasks`.
     threads: cores of this node, or of each task of a SLURM job.
     checkpoints: a folder of this training's own; removed once the network is written.
-    output, losses_output: files of the network and of its losses, a row an epoch.
+    output, losses_output: files of the network and of its losses, one row per epoch.
     Raises ValueError where there are fewer images than one batch, or a loss is not finite.
     """
     if run_in_tasks(launcher, devices, nodes):

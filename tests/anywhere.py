@@ -14,8 +14,8 @@ Each argument is one run: a condition, or several joined by "+". The conditions 
   path                                     a clone in a folder with spaces and an umlaut
   user                                     that clone, as an ordinary user (needs root)
 
-Without arguments each condition has a run of its own, 10 minutes each on two cores. "not here" is
-a condition that this machine cannot have.
+Without arguments each condition has a run of its own, 10 to 20 minutes each on two cores.
+"not here" is a condition that this machine cannot have.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def environment_of(settings: dict[str, str], scratch: Path) -> dict[str, str]:
     if "order" in settings:
         environment["PYTEST_ADDOPTS"] = f"-p randomly --randomly-seed={settings['order']}"
     if "tmp" in settings:
-        environment["TMPDIR"] = str(folder_on_another_disk())
+        environment["TMPDIR"] = str(open_to_all(another_disk() / "psa_anywhere"))
     if "user" in settings:
         environment["HOME"] = str(scratch / "home")
         Path(environment["HOME"]).mkdir(exist_ok=True)
@@ -79,16 +79,18 @@ def environment_of(settings: dict[str, str], scratch: Path) -> dict[str, str]:
     return environment
 
 
-def folder_on_another_disk() -> Path:
-    """A new folder on another file system than that of temporary files. Raises NotHere."""
+def another_disk() -> Path:
+    """A folder on another file system than that of temporary files. Raises NotHere."""
     usual = os.stat(tempfile.gettempdir()).st_dev
     for place in map(Path, ("/dev/shm", "/var/tmp", ROOT.parent)):
         if place.is_dir() and place.stat().st_dev != usual and shutil.disk_usage(place).free > 4e9:
-            return open_to_all(Path(tempfile.mkdtemp(prefix="psa_", dir=place)))
+            return place
     raise NotHere("no other file system has 4 GB free")
 
 
 def open_to_all(folder: Path) -> Path:
+    """Make a folder that each user may write to."""
+    folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o1777)
     return folder
 
@@ -106,7 +108,8 @@ def clone_in(scratch: Path, as_user: bool) -> Path:
         subprocess.run(["git", "pull", "--quiet", "--ff-only"], cwd=clone, check=True)
     else:
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
-    subprocess.run(["make", "install"], cwd=clone, check=True)
+    with open(scratch / "install.log", "w") as log:
+        subprocess.run(["make", "install"], cwd=clone, check=True, stdout=log, stderr=log)
     if as_user:
         subprocess.run([*chown, "nobody:nogroup", clone], check=True)
     return clone
@@ -137,6 +140,8 @@ def make_test(run: str, scratch: Path) -> bool:
     finally:
         for process in busy:
             process.kill()
+        if "tmp" in settings:
+            shutil.rmtree(environment["TMPDIR"])
     text = log.read_text(errors="replace")
     counts = re.findall(r"^(?:=+ )?(\d+ (?:passed|failed|error).*?) in [\d.]+s", text, re.M)
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", text, re.M)
@@ -154,7 +159,6 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="for logs and the clone; default: a new one")
     options = parser.parse_args()
     scratch = options.folder or Path(tempfile.mkdtemp(prefix="psa_anywhere_"))
-    scratch.mkdir(parents=True, exist_ok=True)
     open_to_all(scratch)
     for run in options.runs:
         settings_of(run)

@@ -43,7 +43,6 @@ def norms(network: nn.Module) -> int:
 
 @pytest.mark.parametrize("stage", SETTINGS)
 def test_outputs_stay_and_no_norm_is_left(stage):
-    torch.manual_seed(SEED)
     network = with_random_norms(networks.build(stage, SETTINGS[stage], 3))
     images = torch.rand(2, 3, 96, 128)
     folded = fold_batch_norms(network)
@@ -69,7 +68,6 @@ def plain_loop(answer, image: np.ndarray, scales: list[float], multiple: int, si
 
 def trained(stage: str) -> nn.Module:
     """Its norms are those of ImageNet; the layers after the backbone are random."""
-    torch.manual_seed(SEED)
     return networks.build(stage, SETTINGS[stage] | {"weights": "imagenet"}, 3).eval()
 
 

@@ -100,10 +100,10 @@ def test_boundaries_have_the_scores_of_the_drawn_ones(finished):
     pd.testing.assert_frame_equal(table, boundaries.scores(np.array(counts)), atol=1e-4)
 
 
-# Images of pairs of cells that know each other alone: the affinity within a pair, and the class map
-# in its left and its right cell. Whatever the settings of the sweep in tests/tiny.yaml, no class's
-# score comes nearer than 0.02 to the background's, so that rounding decides on no label; and each
-# combination of them labels some image as no other does.
+# Images made of isolated pairs of cells: the affinity within a pair, and the class map in its left
+# and in its right cell. For all settings of the sweep in tests/tiny.yaml, a class's score differs
+# from the background's by more than 0.02, so rounding decides no label; and no two combinations of
+# the settings label all images alike.
 PAIRS = [
     (0.3, 0.5, 0.1),
     (0.3, 0.7, 0.1),
@@ -115,7 +115,7 @@ PAIRS = [
 
 
 def write_pairs(folder: Path, images: pd.DataFrame) -> None:
-    """Put the pairs in place of class maps and affinities, one cell a pixel: no map is resized."""
+    """Put pairs in place of class maps and affinities, one cell per pixel: no map is resized."""
     edges = {}
     for row in images.itertuples():
         affinity, *values = PAIRS[row.Index % len(PAIRS)]

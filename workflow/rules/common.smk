@@ -1,6 +1,6 @@
 """What all rules share: the checked configuration, the image lists, shards and file names.
 
-Thousands of files on one job cost Snakemake minutes. So each stage that makes a file an image has
+Thousands of files on one job cost Snakemake minutes. So each stage that makes one file per image has
 two rules. One makes a whole *shard* of images and declares only their manifest, `{shard}.txt`, on
 which the next stages wait. The other makes the file of one image: the one that is asked for by
 name, or has been deleted. It updates the file, so that a shard's job that reads it never misses it.
