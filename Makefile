@@ -8,19 +8,20 @@ VOC12 ?= data/VOC2012
 COCO ?= data/coco
 BIN := .venv/bin
 
-# Snakemake needs a cache folder: where the home folder cannot be written, it is here.
+# Snakemake needs a cache folder; use one here if the home folder is not writable.
 CACHE := $${XDG_CACHE_HOME:-$$HOME/.cache}
 ifneq ($(shell mkdir -p "$(CACHE)" 2>/dev/null && test -w "$(CACHE)" && echo yes),yes)
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install metrics voc12 coco models bench test testslow test-slurm test-faults test-anywhere format clean
+.PHONY: help install metrics voc12 coco models bench lint test testslow test-slurm test-faults test-anywhere \
+	format clean
 
-help:  ## show these lines
+help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: .venv/installed  ## create .venv with all that is needed
+install: .venv/installed  ## create .venv with all dependencies
 
 .venv/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; name it with make PYTHON=..."; exit 1; }
@@ -32,7 +33,7 @@ install: .venv/installed  ## create .venv with all that is needed
 		echo "$(PYTHON) lacks venv or its C headers (pydensecrf2 is compiled): install them,"; \
 		echo "for example: apt-get install python3-venv python3-dev"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[coco,dev,slurm]'
 	@touch $@
 
 metrics: install  ## run the whole workflow on the built-in data set: results/metrics.csv
@@ -43,21 +44,24 @@ metrics: install  ## run the whole workflow on the built-in data set: results/me
 voc12: install  ## download PASCAL VOC 2012 and SBD (3.4 GB) into VOC12=data/VOC2012
 	$(BIN)/snakemake --snakefile workflow/download.smk --cores 2 --config root=$(VOC12)
 
-coco: install  ## labels and masks for the COCO 2017 that you have in COCO=data/coco
+coco: install  ## convert the COCO 2017 in COCO=data/coco to labels and masks
 	$(BIN)/snakemake --snakefile workflow/coco.smk --cores 1 --config root=$(COCO)
 
-test: install  ## lint, format check and tests
+lint: install  ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/mypy
+
+test: lint  ## lint and run the fast tests
 	$(BIN)/pytest -m "not slow and not slurm" --numprocesses auto --maxprocesses 4 \
 		--dist loadfile --no-loadscope-reorder
 
-testslow: install  ## the tests that take minutes each
+testslow: install  ## run the tests that take minutes each
 	$(BIN)/pytest -m slow
 
-test-slurm: install  ## the workflow in a real SLURM on this machine (Debian or Ubuntu, as root)
+test-slurm: install  ## run the workflow in a real SLURM on this machine (Debian or Ubuntu, as root)
 	@type munged slurmctld slurmd sbatch >/dev/null 2>&1 || { apt-get update -qq \
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 		munge slurmctld slurmd slurm-client; }
@@ -66,16 +70,16 @@ test-slurm: install  ## the workflow in a real SLURM on this machine (Debian or 
 test-faults: install  ## kill running workflows at random, 30 times, and compare (half an hour)
 	$(BIN)/python tests/faults/kill.py
 
-test-anywhere: install  ## make test as on other machines (hours); RUNS="omp=1 user+home"
+test-anywhere: install  ## run make test as on other machines (hours); RUNS="omp=1 user+home"
 	$(BIN)/python tests/anywhere.py $(RUNS)
 
 models: install  ## print a table of the networks: parameters, FLOPs, maps
 	$(BIN)/python -m psa_core.networks.summary
 
-bench: install  ## time the hot paths beside the way of the public release: results/bench.csv
+bench: install  ## time the hot paths against the public release's code: results/bench.csv
 	$(BIN)/python benchmarks/bench.py
 
-format: install  ## put code in its standard form
+format: install  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow

@@ -1,4 +1,4 @@
-"""From image-level labels to segmentation masks: one rules file a stage, in the order of the data."""
+"""From image-level labels to segmentation masks: one rules file per stage, in the order of the data."""
 
 
 # Used with --sdm apptainer alone; container/psa.def says how to build it.
@@ -7,14 +7,16 @@ container: "container/psa.sif"
 
 include: "workflow/rules/python.smk"
 include: "workflow/rules/common.smk"
+include: "workflow/rules/trainings.smk"
+include: "workflow/rules/networks.smk"
 include: "workflow/rules/dataset.smk"
-include: "workflow/rules/import_cam.smk" if config["cam"]["maps"] else "workflow/rules/cam.smk"
+include: "workflow/rules/import_maps.smk" if config["cam"]["maps"] else "workflow/rules/cam.smk"
+include: "workflow/rules/affinity_labels.smk"
 include: "workflow/rules/affinity.smk"
 include: "workflow/rules/walk.smk"
-include: "workflow/rules/labels.smk"
+include: "workflow/rules/pseudo_labels.smk"
 include: "workflow/rules/segmentation.smk"
 include: "workflow/rules/submission.smk"
-include: "workflow/rules/weights.smk"
 include: "workflow/rules/superpixels.smk"
 include: "workflow/rules/boundaries.smk"
 include: "workflow/rules/metrics.smk"
@@ -28,6 +30,6 @@ rule all:
     input:
         "results/metrics.csv",
         "results/figures/stages.png",
-        "results/figures/predictions.png" if IMAGES["val"] else [],
-        "results/submission.tar.gz" if IMAGES["test"] else [],
-        "results/figures/metrics.png" if SCORED["train"] or SCORED["val"] else [],
+        "results/figures/predictions.png" if DATA.images["val"] else [],
+        "results/submission.tar.gz" if DATA.images["test"] else [],
+        "results/figures/metrics.png" if DATA.scored["train"] or DATA.scored["val"] else [],

@@ -1,9 +1,9 @@
-"""Hot paths beside the way of the public release, side by side: `make bench`.
+"""Time the most expensive functions against the methods of the public release: `make bench`.
 
-Each pair alternates in one process, so that both meet the same machine; the ratio is the median of
-seven pairs' ratios. Of dense walks of large images, part is timed once, and the memory of two
-matrices stands for theirs. Outputs are compared before anything is timed. Memory is what a fresh
-process takes at its peak, beyond the imported libraries, to make the inputs and compute once.
+Both methods of a pair run in turn in one process, so that they meet the same conditions; the ratio
+is the median of seven. The release's dense walk on large images is timed once and in part, and its
+memory is taken to be that of two matrices. Outputs are compared before anything is timed. Memory is
+the peak of a fresh process beyond the imported libraries; it makes the inputs and computes once.
 Writes results/bench.csv.
 """
 
@@ -30,13 +30,17 @@ import torch.nn.functional as F
 from PIL import Image
 from scipy import sparse
 
-from psa_core import cam, inference, labels, networks, parallel, walk
-from psa_core.artifacts import replacing
-from psa_core.compute import open_device
-from psa_core.datasets.index import read_image
-from psa_core.dcrf import dense_crf
-from psa_core.maps import with_background
-from psa_core.pairs import neighbour_offsets, pair_slices
+from psa_core.datasets.index import ImageRow, read_image, read_images
+from psa_core.method import cam, walk
+from psa_core.method.dcrf import dense_crf
+from psa_core.method.maps import with_background
+from psa_core.method.pairs import neighbour_offsets, pair_slices
+from psa_core.method.pseudo_labels import pseudo_labels
+from psa_core.networks.builder import build
+from psa_core.networks.folding import fold_batch_norms
+from psa_core.runtime import inference, parallel
+from psa_core.runtime.artifacts import replacing
+from psa_core.runtime.compute import open_device
 
 FORMAT = "{:.3g}".format
 PAIRS = 7
@@ -71,7 +75,7 @@ def walk_inputs(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pairs_of_cells(edges: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Index of the first and of the second cell and W^(o beta), for the pairs of each offset."""
+    """(first cells, second cells, W^(o beta)) of the pairs of each offset; cells by flat index."""
     _, height, width = edges.shape
     cells = np.arange(height * width).reshape(height, width)
     for offset, affinity in zip(neighbour_offsets(WALK["gamma"]), edges, strict=True):
@@ -152,7 +156,7 @@ def crfs(width: int, height: int) -> Ways:
 
 
 def cams(width: int, height: int) -> Ways:
-    """Maps at four scales with mirror: batches of two on a folded network, or one by one."""
+    """Maps at four scales, also mirrored: batches of two on a folded network, or one by one."""
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     ours, release = cam_ways()
     return {"ours": lambda: ours([image])[0], "release": lambda: release(image)}
@@ -165,11 +169,11 @@ def cams_of_eight_files(width: int, height: int) -> Ways:
     paths = [f"{folder.name}/{number}.png" for number in range(8)]
     for path in paths:
         Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
-    index = pd.DataFrame({"path": paths, "height": height, "width": width})
+    rows = [ImageRow(Path(path).stem, path, "", (), (), height, width) for path in paths]
     of_images, release_of_image = cam_ways()
 
     def ours(folder: tempfile.TemporaryDirectory = folder) -> np.ndarray:  # keeps it
-        done = inference.predictions(lambda _, images: of_images(images), index, CPU)
+        done = inference.predictions(lambda _, images: of_images(images), rows, CPU)
         return np.stack([maps for _, maps in done])
 
     def release(folder: tempfile.TemporaryDirectory = folder) -> np.ndarray:
@@ -179,11 +183,11 @@ def cams_of_eight_files(width: int, height: int) -> Ways:
 
 
 def cam_ways() -> tuple[Callable[[Sequence[np.ndarray]], list], Callable[[np.ndarray], np.ndarray]]:
-    """Class maps of images our way, and of an image the release's way, by one network."""
+    """Our function for class maps of images, and the release's for one image; one network."""
     scales, classes = (1.0, 0.5, 1.5, 2.0), [1, 5]
     torch.manual_seed(0)
-    plain = networks.build("cam", NETWORK, 20).eval()
-    folded = networks.fold_batch_norms(plain).to(memory_format=torch.channels_last)
+    plain = build("cam", NETWORK, 20).eval()
+    folded = fold_batch_norms(plain).to(memory_format=torch.channels_last)
 
     def ours(images: Sequence[np.ndarray]) -> list[np.ndarray]:
         labels = [classes] * len(images)
@@ -227,7 +231,7 @@ def compare(make: Callable[..., Ways], width: int, height: int, tolerance: float
 
 
 def bench_large_walk(width: int, height: int, *, squarings: int) -> dict:
-    """A walk whose dense matrix is hardly or not affordable.
+    """A walk whose dense matrix is too large to square eight times, or to make at all.
 
     squarings: how many of the eight are timed; the release takes at least as long as these.
     """
@@ -253,13 +257,13 @@ def bench_dcrf_workers() -> dict:
     """The dCRF of 16 images by two processes, and by one."""
     image, maps = crf_inputs(500, 375)
     scores = with_background(maps, 4)
-    images = pd.DataFrame({"image": range(16)})
+    rows = [ImageRow(str(number), "", "", (), (), *image.shape[:2]) for number in range(16)]
 
-    def refine(_: tuple) -> np.ndarray:
-        return labels.refine(image, scores, [1, 5], confidence=0.8, dcrf=DCRF)
+    def refine(_: ImageRow) -> np.ndarray:
+        return pseudo_labels(image, scores, [1, 5], confidence=0.8, dcrf=DCRF)
 
     def run(processes: int) -> np.ndarray:
-        done = parallel.in_processes(refine, images, processes=processes)
+        done = parallel.in_processes(refine, rows, processes=processes)
         return np.stack([label_map for _, label_map in done])
 
     assert (run(1) == run(2)).all()
@@ -273,27 +277,26 @@ def bench_dcrf_workers() -> dict:
 
 
 def bench_storage(results: Path) -> dict:
-    """Bytes of a finished run from class maps to labels, beside what the release would write.
+    """Bytes of a finished run from class maps to pseudo labels, and what the release would write.
 
     The release keeps float32 at the size of the image: one map per label, the scores of two
-    dCRFs (one map per label and one of the background, each), and a PNG of labels, taken as
-    large as ours.
+    dCRFs (each with one map per label and one of the background), and a PNG of labels, assumed
+    to be as large as ours.
     """
-    index = pd.read_csv(results / "dataset/index.csv", keep_default_na=False)
-    index = index[index["train_aug"] == 1]
-    folders = ["cam/maps", "affinity/labels", "affinity/edges"]
-    folders += ["walk/scores", "walk/labels", "labels"]
+    tables = sorted((results / "dataset/images").glob("train_aug_*.csv"))
+    rows = read_images(tables)
+    folders = ["cam/maps", "affinity_labels", "affinity/edges"]
+    folders += ["walk/scores", "walk/labels", "pseudo_labels"]
     ours = sum(
         path.stat().st_size
         for folder in folders
-        for name in [*index["image"], "train_aug_*"]
+        for name in [*(row.image for row in rows), *(table.stem for table in tables)]
         for path in (results / folder).glob(f"{name}.*")
     )
-    labels = index["labels"].str.count(";") + 1
-    maps = 4 * (index["height"] * index["width"] * (3 * labels + 2)).sum()
-    png = sum((results / "labels" / f"{image}.png").stat().st_size for image in index["image"])
+    maps = sum(4 * row.height * row.width * (3 * len(row.labels) + 2) for row in rows)
+    png = sum((results / "pseudo_labels" / f"{row.image}.png").stat().st_size for row in rows)
     return {
-        "what": f"bytes from CAM to labels, {len(index)} images",
+        "what": f"bytes from CAM to pseudo labels, {len(rows)} images",
         "ours_mb": ours / 2**20,
         "release_mb": (maps + png) / 2**20,
         "ratio": (maps + png) / ours,
@@ -301,7 +304,7 @@ def bench_storage(results: Path) -> dict:
 
 
 def peak_megabytes(make: Callable[..., Ways], width: int, height: int, way: str) -> float:
-    """What a new process takes at its peak to make the inputs and compute once, MiB."""
+    """Peak memory in MiB of a new process that makes the inputs and computes once."""
     context = multiprocessing.get_context("spawn")
     settings = "cpu", torch.get_num_threads()
     with ProcessPoolExecutor(1, context, open_device, settings) as pool:
@@ -336,7 +339,7 @@ def main() -> None:
     parser.add_argument("--output", default="results/bench.csv")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument(
-        "--results", type=Path, default="results", help="bytes of the run there, if finished"
+        "--results", type=Path, default="results", help="a finished run, whose bytes are counted"
     )
     arguments = parser.parse_args()
     is_finished = (arguments.results / "metrics.csv").exists()
@@ -346,7 +349,7 @@ def main() -> None:
         print(pd.Series(row).to_string(float_format=FORMAT), end="\n\n", flush=True)
         rows.append(row)
 
-    report(bench_dcrf_workers())  # before torch starts its threads, which no fork survives
+    report(bench_dcrf_workers())  # first, since torch's threads do not survive a fork
     open_device("cpu", arguments.threads)
     steps = [
         partial(compare, walks, 500, 375, 1e-4),
@@ -354,8 +357,8 @@ def main() -> None:
         partial(bench_large_walk, 2048, 1024, squarings=0),
         partial(bench_large_walk, 3840, 2160, squarings=0),
         *(partial(compare, crfs, *size, 1e-4) for size in SIZES[:2]),
-        # Mean field amplifies rounding: here the release's own output changes by 3e-4 where its
-        # input is off by 2e-7.
+        # Mean field amplifies rounding: the release's own output changes by 3e-4 here if its input
+        # changes by 2e-7.
         partial(compare, crfs, *SIZES[2], 1e-3),
         *(partial(compare, cams, *size, 1e-4) for size in SIZES),
         partial(compare, cams_of_eight_files, *SIZES[0], 1e-4),

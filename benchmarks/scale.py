@@ -1,14 +1,14 @@
-"""What Snakemake costs at the size of VOC 2012 with SBD: `python benchmarks/scale.py FOLDER`.
+"""What planning costs for a large data set: `python benchmarks/scale.py FOLDER`.
 
-A devkit of 10,582 + 1,449 small images goes through a copy of the workflow whose scripts, but for
-the one that checks the data set, write files of a byte. Prints seconds of planning and running.
+A VOC devkit of small images goes through a copy of the workflow in which stubs replace all scripts
+(tests/workflow_runs.py). Prints seconds of wall time and of processor time. The defaults are the
+numbers of images of VOC 2012 with SBD; those of COCO 2017 are `--train 118287 --val 5000`.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -18,27 +18,36 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from psa_core.datasets.voc import CLASSES
+from psa_core.datasets.formats.voc import CLASSES
 
 ROOT = Path(__file__).parents[1]
-TRAIN = [f"2008_{i:06}" for i in range(10_582)]
-VAL = [f"2009_{i:06}" for i in range(1_449)]
-STUB = """
-from pathlib import Path
+sys.path.insert(0, str(ROOT / "tests"))
 
-for output in map(Path, snakemake.output):
-    files = []
-    for pattern in snakemake.params:
-        if isinstance(pattern, str) and "{}" in pattern and Path(pattern).parent == output.parent:
-            files += [Path(pattern.format(image)) for image in snakemake.params.images]
-    for file in files:
-        file.write_bytes(b"0")
-    output.write_text("".join(f"0  {file.name}\\n" for file in files))
+from workflow_runs import BIN, jobs_of, stub_project  # noqa: E402
+
+STAGES = ("cam", "affinity", "segmentation")
+# Snakemake, but scripts run in its own process: most of a stub's time is that of starting Python.
+IN_PROCESS = """
+from snakemake import cli, script
+
+
+def evaluate(job, edit=False):
+    exec(job.source, {"snakemake": job})
+    job.bench_record.running_time = 0
+
+
+script.PythonScript.evaluate = evaluate
+cli.main()
 """
 
 
-def make_devkit(root: Path) -> None:
-    """Names and lists of VOC's numbers; each image, mask and annotation is a small file."""
+def make_devkit(root: Path, train: int, val: int) -> None:
+    """Write a devkit in which each image has a mask and an annotation; a seventh is in `train`."""
+    names = {
+        "train_aug": [f"2008_{i:06}" for i in range(train)],
+        "train": [f"2008_{i:06}" for i in range(-(-train // 7))],  # VOC's share
+        "val": [f"2009_{i:06}" for i in range(val)],
+    }
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     objects = "".join(f"<object><name>{name}</name></object>" for name in CLASSES)
     write = {
@@ -46,63 +55,76 @@ def make_devkit(root: Path) -> None:
         "SegmentationClassAug/{}.png": lambda path: Image.fromarray(noise[..., 0] % 20).save(path),
         "Annotations/{}.xml": lambda path: path.write_text(f"<annotation>{objects}</annotation>"),
     }
+    first, *others = names["train_aug"] + names["val"]
     for pattern, write_first in write.items():
-        first = root / pattern.format(TRAIN[0])
-        first.parent.mkdir(parents=True)
-        write_first(first)
-        for name in [*TRAIN[1:], *VAL]:
-            shutil.copyfile(first, root / pattern.format(name))
+        path = root / pattern.format(first)
+        path.parent.mkdir(parents=True)
+        write_first(path)
+        content = path.read_bytes()
+        for name in others:
+            (root / pattern.format(name)).write_bytes(content)
     lists = root / "ImageSets/Segmentation"
     lists.mkdir(parents=True)
-    for key, names in {"train_aug": TRAIN, "train": TRAIN[:1464], "val": VAL}.items():
-        (lists / f"{key}.txt").write_text("\n".join(names) + "\n")
+    for key, images in names.items():
+        (lists / f"{key}.txt").write_text("\n".join(images) + "\n")
 
 
-def copy_workflow(folder: Path) -> None:
-    """The workflow without its work."""
-    for part in ("psa_core", "workflow", "config", "profiles"):
-        shutil.copytree(ROOT / part, folder / part)
-    shutil.copy(ROOT / "Snakefile", folder)
-    for script in (folder / "workflow/scripts").glob("*.py"):
-        if script.stem != "prepare_dataset":
-            script.write_text(STUB)
+def write_config(path: Path) -> None:
+    """Networks without files of weights, and the devkit in the folder of the run."""
+    random = {stage: {"network": {"weights": "random"}} for stage in STAGES}
+    path.write_text(yaml.safe_dump({**random, "dataset": {"root": "VOC2012"}}))
 
 
-def timed(what: str, folder: Path, *arguments: str) -> None:
-    command = [Path(sys.executable).parent / "snakemake", "--cores", "2", *arguments]
+def timed(what: str, folder: Path, *arguments: str, in_process: bool = False) -> None:
+    """Run Snakemake in the folder and print what it cost. Raises RuntimeError where it fails."""
+    command = [sys.executable, "-c", IN_PROCESS] if in_process else [str(BIN / "snakemake")]
+    command += ["--cores", "2", *arguments]
     command += ["--configfile", "config/voc12_resnet50.yaml", "config/scale.yaml"]
-    environment = os.environ | {"PYTHONPATH": str(folder)}
+    environment = os.environ | {"PYTHONPATH": str(folder)}  # psa_core is the copy
     start, before = time.perf_counter(), os.times()
     done = subprocess.run(
         [*command, "--", "results/metrics.csv"],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     seconds, after = time.perf_counter() - start, os.times()
-    cpu = sum(after[2:4]) - sum(before[2:4])  # of child processes, user and system
     printed = done.stdout + done.stderr
-    assert done.returncode == 0, printed[-3000:]
-    total = next((line.split()[1] for line in printed.splitlines() if line[:6] == "total "), "0")
-    print(f"{what}: {seconds:.1f} s ({cpu:.1f} s of a core), {total} jobs", flush=True)
+    if done.returncode:
+        raise RuntimeError(printed[-3000:])
+    core = after.children_user + after.children_system
+    core -= before.children_user + before.children_system
+    jobs = sum(jobs_of(printed).values())
+    print(f"| {what} | {jobs} | {seconds:.1f} | {core:.1f} |", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="a new folder for the devkit and the runs")
-    folder = parser.parse_args().folder.resolve()
-    copy_workflow(folder)
-    make_devkit(folder / "VOC2012")
-    random = {stage: {"network": {"weights": "random"}} for stage in ("cam", "affinity")}
-    random |= {"segmentation": {"network": {"weights": "random"}}, "dataset": {"root": "VOC2012"}}
-    (folder / "config/scale.yaml").write_text(yaml.safe_dump(random))
+    parser.add_argument("--train", type=int, default=10_582, help="training images")
+    parser.add_argument("--val", type=int, default=1_449, help="validation images")
+    parser.add_argument("--run", action="store_true", help="start a process for each stub")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    stub_project(folder)
+    make_devkit(folder / "VOC2012", options.train, options.val)
+    write_config(folder / "config/scale.yaml")
+    print(f"{options.train} + {options.val} images\n")
+    print("| | jobs | wall, s | processor, s |\n|---|---|---|---|", flush=True)
     timed("plan, each file new", folder, "--dry-run")
-    timed("plan, no results", folder, "--dry-run")
-    timed("run", folder)
+    timed("plan, digests known", folder, "--dry-run")
+    if options.run:
+        timed("run of stubs", folder)
+    else:
+        timed("run of stubs in Snakemake's process", folder, in_process=True)
     timed("plan, all finished", folder, "--dry-run")
     for file in (folder / "VOC2012").rglob("*.*"):
         file.touch()
     timed("plan, each file touched", folder, "--dry-run")
     size = sum(f.stat().st_size for f in (folder / ".snakemake").rglob("*") if f.is_file())
-    print(f".snakemake: {size / 1e6:.1f} MB")
+    print(f"\n.snakemake: {size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

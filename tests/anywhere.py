@@ -5,17 +5,17 @@ Each argument is one run: a condition, or several joined by "+". The conditions 
   plain                                    this machine as it is
   aten=default, aten=avx2, aten=avx512     the instructions of torch's own kernels
   onednn=avx2, onednn=default              those of its convolutions
-  omp=N                                    the number of threads of numerical libraries
-  seed=N                                   the seed of tiny trainings, random networks and noise
-  order=N                                  a random order of the tests, drawn from N
-  busy=N                                   N other processes that never sleep
+  omp=N                                    N threads for the numerical libraries
+  seed=N                                   seed N for tiny trainings, random networks and noise
+  order=N                                  the tests in a random order, drawn with seed N
+  busy=N                                   N other processes that use a core each
   tmp                                      temporary files on another file system
   home                                     a home folder that cannot be written
   path                                     a clone in a folder with spaces and an umlaut
   user                                     that clone, as an ordinary user (needs root)
 
 Without arguments each condition has a run of its own, 10 to 20 minutes each on two cores.
-"not here" is a condition that this machine cannot have.
+"not here" marks a condition that this machine cannot meet.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ AS_USER = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
 
 
 class NotHere(Exception):
-    """This machine cannot have a condition."""
+    """This machine cannot meet a condition."""
 
 
 def settings_of(run: str) -> dict[str, str]:
-    """{condition: value, or ""} of a run."""
+    """The conditions of a run and their values; "" for a condition without one."""
     settings = dict(each.partition("=")[::2] for each in run.split("+"))
     if unknown := settings.keys() - NAMES:
         raise SystemExit(f"{run}: unknown condition {', '.join(unknown)}; see --help")
@@ -89,14 +89,14 @@ def another_disk() -> Path:
 
 
 def open_to_all(folder: Path) -> Path:
-    """Make a folder that each user may write to."""
+    """Make a folder that every user may write to."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o1777)
     return folder
 
 
 def clone_in(scratch: Path, as_user: bool) -> Path:
-    """The last commit, in a clone with an environment of its own. Raises NotHere."""
+    """Clone the last commit and install it in an environment of its own. Raises NotHere."""
     clone = scratch / "Wälder und Tiere" / "psa"
     if as_user:
         python = os.environ.get("PYTHON", sys.executable)
@@ -118,7 +118,7 @@ def clone_in(scratch: Path, as_user: bool) -> Path:
 def make_test(run: str, scratch: Path) -> bool:
     """Do one run and print its row of the table: conditions, outcome, seconds, failed tests.
 
-    False where it fails.
+    Returns whether all tests passed.
     """
     settings, log = settings_of(run), scratch / f"{run}.log"
     try:

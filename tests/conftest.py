@@ -1,6 +1,7 @@
 """Small images and one thread: what is tested is the arithmetic, not the speed."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ import torch
 from filelock import FileLock
 from PIL import Image
 from seeds import SEED
+from small_data import Stubbed, stubbed_run
+from workflow_runs import TARGETS, snakemake
 
 torch.set_num_threads(1)
 
 # They take minutes: begun last, one of them would keep one worker busy when the others have done.
-FIRST = ["test_workflow.py", "test_data_provenance.py", "test_presets.py", "test_reruns.py"]
-FIRST += ["test_workflow_data.py", "test_devices.py", "test_resume.py"]
+FIRST = ["test_workflow.py", "test_reruns.py", "test_data_changes.py", "test_code_changes.py"]
+FIRST += ["test_presets.py", "test_workflow_data.py", "test_workflow_sweep.py", "test_devices.py"]
 
 
 def pytest_collection_modifyitems(items):
@@ -49,20 +52,49 @@ def write_images(tmp_path, rng):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, worker_id) -> Path:
-    """A folder in which the whole workflow has run on tests/tiny.yaml. Copy it to change it."""
-    from dry_runs import TARGETS
-    from test_workflow import snakemake
+def shared(tmp_path_factory, worker_id):
+    """A function that makes a folder once for all of pytest's processes.
 
+    shared(name, make): make(folder) fills it; returns the folder.
+    """
     base = tmp_path_factory.getbasetemp()
     if worker_id != "master":
-        base = base.parent  # pytest's processes share one run
-    folder = base / "workflow"
-    with FileLock(base / "workflow.lock"):
-        if not folder.exists():
-            unfinished = base / "unfinished"
-            shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir()
-            snakemake(unfinished, "--", *TARGETS)
-            unfinished.rename(folder)
-    return folder
+        base = base.parent
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder = base / name
+        with FileLock(base / f"{name}.lock"):
+            if not (folder / "made").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                (folder / "made").touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def finished(shared) -> Path:
+    """A folder in which the whole workflow has run on tests/tiny.yaml. Copy it to change it."""
+    return shared("workflow", lambda folder: snakemake(folder, "--", *TARGETS))
+
+
+@pytest.fixture
+def copy(finished, tmp_path) -> Path:
+    """A copy of the finished folder, to change."""
+    return Path(shutil.copytree(finished, tmp_path / "copy", symlinks=True))
+
+
+@pytest.fixture(scope="session")
+def stubbed(shared) -> Stubbed:
+    """A finished run of stubs on a folder of eight images. Copy it to change it."""
+    base = shared("stubbed", lambda base: stubbed_run(base, devkit=False))
+    return Stubbed(base / "folder", base / "project")
+
+
+@pytest.fixture(scope="session")
+def stubbed_voc(shared) -> Stubbed:
+    """The same on a devkit of VOC."""
+    base = shared("stubbed_voc", lambda base: stubbed_run(base, devkit=True))
+    return Stubbed(base / "voc", base / "project_voc")

@@ -1,5 +1,7 @@
 """Many dry runs in little time: each is forked from a process that has imported Snakemake."""
 
+from __future__ import annotations
+
 import multiprocessing
 import os
 import sys
@@ -8,38 +10,45 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[1]
-TABLES = ("labels", "segmentation", "val_labels", "boundaries")
-SWEEP = "results/sweeps/random_walk.csv"
-TARGETS = ["all", SWEEP, *(f"results/tables/{table}.csv" for table in TABLES)]  # all that there is
+from seeds import ROOT
+from workflow_runs import TARGETS, jobs_of
 
 
 class DryRun(NamedTuple):
-    """A dry run of all targets in a folder; project: where Snakefile and psa_core are."""
+    """A dry run in a folder; project: where Snakefile and psa_core are."""
 
     folder: Path
     config: Path
     project: Path = ROOT
     arguments: tuple[str, ...] = ()
+    targets: tuple[str, ...] = tuple(TARGETS)
 
 
-def rules_to_run(runs: list[DryRun]) -> list[set[str]]:
-    """The rules that each dry run says it would run. Raises RuntimeError with what it prints."""
+class Rule(NamedTuple):
+    """What a rule hands to its script; parameters that are functions are called for one job."""
+
+    script: str | None
+    params: dict[str, object]
+
+
+def jobs_to_run(runs: list[DryRun]) -> list[dict[str, int]]:
+    """Jobs of each rule that each dry run would run. Raises RuntimeError with what it prints."""
     context = multiprocessing.get_context("forkserver")
     slow_to_import = ["snakemake.cli", "snakemake.report.html_reporter", "jsonschema", "PIL.Image"]
     context.set_forkserver_preload(["pytest", *slow_to_import])
     with ProcessPoolExecutor(2, mp_context=context, max_tasks_per_child=1) as pool:
-        return [_rules(printed) for printed in pool.map(_run, runs)]
+        found = [jobs_of(printed) for printed in pool.map(_print, runs)]
+    return [{rule: count for rule, count in jobs.items() if rule != "all"} for jobs in found]
 
 
-def _run(run: DryRun) -> str:
+def _print(run: DryRun) -> str:
     """What the dry run prints; it takes the process's standard output for good."""
     sys.path.insert(0, str(run.project))  # where the Snakefile finds psa_core
     from snakemake.cli import main
 
     command = ["--snakefile", f"{run.project}/Snakefile", "--directory", str(run.folder)]
     command += ["--configfile", str(run.config), "--cores", "2", "--dry-run", *run.arguments]
-    command += ["--workflow-profile", f"{run.project}/profiles/default", "--", *TARGETS]
+    command += ["--workflow-profile", f"{run.project}/profiles/default", "--", *run.targets]
     with tempfile.TemporaryFile("w+") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -54,8 +63,39 @@ def _run(run: DryRun) -> str:
     return printed
 
 
-def _rules(printed: str) -> set[str]:
-    lines = [line for line in printed.splitlines() if line.startswith(("rule ", "localrule "))]
-    rules = {line.split()[1].rstrip(":") for line in lines} - {"all"}
-    assert rules or "Nothing to be done" in printed, printed
-    return rules
+def rules_of(folder: Path, configs: list[Path]) -> list[dict[str, Rule]]:
+    """The rules of the workflow by name, for each of several configurations."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_rules, folder, configs).result()
+
+
+def _rules(folder: Path, configs: list[Path]) -> list[dict[str, Rule]]:
+    from snakemake.api import SnakemakeApi
+    from snakemake.iocontainers import Wildcards
+    from snakemake.settings.types import (
+        ConfigSettings,
+        OutputSettings,
+        Quietness,
+        ResourceSettings,
+    )
+
+    of_job = {"shard": "train_aug_0", "model": "segmentation", "stage": "cam", "list": "classes"}
+    found = []
+    for config in configs:
+        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+            workflow = api.workflow(
+                resource_settings=ResourceSettings(cores=2),
+                config_settings=ConfigSettings(configfiles=[config]),
+                snakefile=ROOT / "Snakefile",
+                workdir=folder,
+            )._workflow
+            rules = {}
+            for rule in workflow.rules:
+                params = {
+                    name: value(Wildcards(fromdict=of_job)) if callable(value) else value
+                    for name, value in rule.params.items()
+                }
+                rules[rule.name] = Rule(rule.script, params)
+            found.append(rules)
+    return found

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from seeds import SEED
 from torch import nn
 
-from psa_core import affinity
-from psa_core.pairs import neighbour_offsets, pair_slices
+from psa_core.method import affinity
+from psa_core.method.pairs import neighbour_offsets, pair_slices
 
 
 def pairs_of(height, width, gamma):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from psa_core.affinity_labels import (
+from psa_core.method.affinity_labels import (
     affinity_labels,
     confident_areas,
     scaled,

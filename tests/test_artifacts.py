@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from psa_core import artifacts
+from psa_core.runtime import artifacts
 
 
 def test_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -132,7 +132,8 @@ def test_interrupted_edges_leave_nothing(tmp_path):
 def test_manifest_is_what_sha256sum_checks(tmp_path):
     (tmp_path / "a.npy").write_bytes(b"")
     (tmp_path / "b.c.npy").write_bytes(b"abc")
-    artifacts.write_manifest(tmp_path / "0.txt", [tmp_path / "a.npy", tmp_path / "b.c.npy"])
+    pattern = f"{tmp_path}/{{}}.npy"
+    artifacts.write_manifest(tmp_path / "0.txt", pattern, ["a", "b.c"])
     # FIPS 180-2, appendix B.1, for "abc"; the digest of nothing is as well known.
     assert (tmp_path / "0.txt").read_text().splitlines() == [
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a.npy",
@@ -140,9 +141,44 @@ def test_manifest_is_what_sha256sum_checks(tmp_path):
     ]
 
 
-def test_one_file_by_name_has_no_manifest(tmp_path):
-    artifacts.write_manifest(None, [tmp_path / "a.npy"])
+def test_a_manifest_of_no_files_is_empty(tmp_path):
+    artifacts.write_manifest(tmp_path / "0.txt", f"{tmp_path}/{{}}.npy", [])
+    assert (tmp_path / "0.txt").read_text() == ""
+
+
+def test_a_manifest_is_not_written_where_a_file_is_missing(tmp_path):
+    (tmp_path / "a.npy").touch()
+    with pytest.raises(FileNotFoundError, match=r"b\.npy"):
+        artifacts.write_manifest(tmp_path / "0.txt", f"{tmp_path}/{{}}.npy", ["a", "b"])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_images_of_manifests_are_listed(tmp_path):
+    shards = {"train_aug_0": ["a", "été.v2"], "val_0": ["b"], "val_1": []}
+    for image in "a", "été.v2", "b":
+        (tmp_path / f"{image}.png").touch()
+    for shard, images in shards.items():
+        artifacts.write_manifest(tmp_path / f"{shard}.txt", f"{tmp_path}/{{}}.png", images)
+    paths = [tmp_path / f"{shard}.txt" for shard in shards]
+    assert artifacts.listed_images([*paths, tmp_path / "b.png", str(tmp_path)]) == {
+        *("a", "été.v2", "b")
+    }
+    assert artifacts.listed_images(map(str, paths[:1])) == {"a", "été.v2"}
+    assert artifacts.listed_images([]) == set()
+
+
+def test_a_job_for_one_image_makes_no_manifest(tmp_path):
+    artifacts.write_manifest(None, f"{tmp_path}/{{}}.npy", ["a"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_lines_come_back(tmp_path):
+    lines = ["polar bear", "été", "日本"]
+    artifacts.write_lines(tmp_path / "new/classes.txt", lines)
+    assert (tmp_path / "new/classes.txt").read_bytes() == "\n".join([*lines, ""]).encode()
+    assert artifacts.read_lines(tmp_path / "new/classes.txt") == lines
+    artifacts.write_lines(tmp_path / "none.txt", [])
+    assert artifacts.read_lines(tmp_path / "none.txt") == []
 
 
 def test_archive_of_equal_files_has_equal_bytes(tmp_path):

@@ -5,11 +5,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from tiny_training import FORKSERVER
 from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from psa_core.augmentation import (
+from psa_core.training.augmentation import (
     GREY,
     EpochSampler,
     RandomLongestSide,
@@ -191,9 +192,9 @@ def test_a_sampler_goes_on_after_the_steps_that_are_done(epoch, left):
     assert keys(start=3) == keys(start=0)[-4 * left :]
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", FORKSERVER])
 def test_worker_processes_make_the_same_batches(write_images, start):
-    """A spawned worker is a new interpreter, with another seed for Python's hashes."""
+    """The fork server is another interpreter, with another seed for Python's hashes."""
     paths = write_images(4, size=(24, 20))
     labels = [torch.tensor([float(i)]) for i in range(4)]
     transform = training_transform(crop_size=16, longest_side=[16, 32], color_jitter=JITTER)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from psa_core import boundaries
+from psa_core.evaluation import boundaries
 
 # 120 x 160 pixels have a diagonal of 200, so pixels up to 1.5 apart match.
 HALVES = np.repeat([0, 3], 80)[None].repeat(120, 0).astype(np.uint8)
@@ -51,7 +51,7 @@ def test_what_is_too_far_does_not_match():
 
 
 def test_predictions_are_thinned():
-    """A band 3 wide and 120 long is a line of 118: its ends are eaten, too."""
+    """A band 3 wide and 120 long is a line of 118: thinning shortens it at both ends."""
     strength = np.zeros((120, 160))
     strength[:, 78:81] = 0.6
     assert boundaries.match(strength, HALVES, [0.5])[0, 1] == 118

@@ -10,10 +10,10 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from psa_core.augmentation import EpochSampler, TrainingImages, training_transform
-from psa_core.datasets import DatasetError
 from psa_core.datasets.cache import longest_side_of, read_cached, reduced, write_cache
+from psa_core.datasets.formats.source import DatasetError
 from psa_core.datasets.index import read_image
+from psa_core.training.augmentation import EpochSampler, TrainingImages, training_transform
 
 TRANSFORM = {
     "crop_size": 16,

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from psa_core import cam
+from psa_core.method import cam
 from psa_core.networks.backbone import Features, scaled
 from psa_core.networks.cam import CamNetwork
 
@@ -165,5 +165,7 @@ def test_soft_margin_loss():
     assert terms["loss"].item() == pytest.approx(1.5 * np.log(2))
 
 
-def test_image_level_labels_as_a_vector():
-    assert cam.label_vector([1, 3], 4).tolist() == [1, 0, 1, 0]
+def test_image_level_labels_as_vectors():
+    vectors = cam.label_vectors([[1, 3], [4], []], 4)
+    assert [vector.tolist() for vector in vectors] == [[1, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+    assert vectors[0].dtype == torch.float32

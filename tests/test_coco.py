@@ -6,13 +6,15 @@ import subprocess
 
 import numpy as np
 import pytest
+from datasets_on_disk import inventory
 from PIL import Image
 from pycocotools import mask as rle
-from test_workflow import ROOT, SNAKEMAKE
+from seeds import ROOT
+from workflow_runs import PROFILE, SNAKEMAKE
 
-from psa_core import datasets
-from psa_core.artifacts import read_label_map
-from psa_core.datasets import DatasetError, coco, index
+from psa_core.datasets import index
+from psa_core.datasets.convert import coco
+from psa_core.datasets.formats.source import DatasetError
 
 
 def region(number, category, segmentation, crowd=0, image=1):
@@ -150,20 +152,15 @@ def splits(kind="instances"):
 
 def check_folder(root):
     """The folder is read with COCO's classes, in the order of their ids."""
-    dataset = {"format": "folder", "root": str(root), "classes": None}
-    images, scored, *_ = datasets.read_lists(dataset)
-    train = [f"train2017__{i:012}" for i in (1, 2)]
-    assert images == {
-        "train_aug": train,
-        "train": train,
-        "val": ["val2017__000000000004"],
-        "test": [],
-    }
-    assert scored == {"train_aug": train, "train": train, "val": images["val"]}
-    table, classes = index.prepare(dataset)
-    assert classes["name"].tolist() == ["background", "traffic light", "apple", "ignore"]
+    dataset = {"format": "folder", "root": str(root), "shards": 1}
+    data = inventory(dataset)
+    train, val = [f"train2017__{i:012}" for i in (1, 2)], ["val2017__000000000004"]
+    assert data.images == {"train_aug": train, "train": train, "val": val, "test": []}
+    assert data.scored == {"train_aug": train, "train": train, "val": val}
+    assert data.classes == ("traffic light", "apple")
+    table = index.describe_images(dataset, train + val)
     assert table["labels"].tolist() == ["traffic light;apple", "apple", "traffic light"]
-    first, second, third = (read_label_map(path) for path in table["mask"])
+    first, second, third = (mask for _, mask in index.read_masks(dataset, train + val))
     assert [np.unique(first[:, column]).tolist() for column in (0, 5, 15)] == [[255], [0], [0, 2]]
     assert np.unique(second[:20]).tolist() == [2]
     assert np.unique(second[20:]).tolist() == [0]
@@ -174,7 +171,7 @@ def test_instances_by_the_workflow(root):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [SNAKEMAKE[0], "--snakefile", str(ROOT / "workflow/coco.smk"), "--cores", "1"]
     command += ["--directory", str(root), "--config", f"root={root}"]
-    command += ["--workflow-profile", str(ROOT / "profiles/default")]
+    command += PROFILE
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "train: 2 of 3 images show a thing" in (root / "convert_coco.log").read_text()
@@ -220,7 +217,7 @@ def test_names_of_two_words_stay_whole_where_no_image_has_two_labels(root):
 def test_splits_of_other_classes_are_refused(root):
     path = root / "annotations/instances_val2017.json"
     path.write_text(path.read_text().replace("apple", "pear"))
-    with pytest.raises(DatasetError, match=r"instances_val2017\.json: other classes"):
+    with pytest.raises(DatasetError, match=r"instances_val2017\.json: its classes differ"):
         coco.convert(root, splits())
 
 

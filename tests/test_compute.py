@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from psa_core import compute
+from psa_core.runtime import compute
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def test_device_is_a_gpu_where_there_is_one(monkeypatch):
         assert compute.open_device("cpu", 1) == torch.device("cpu")
 
 
-def test_missing_gpu_is_told_before_the_work_starts(monkeypatch):
+def test_missing_gpu_is_reported_before_the_work_starts(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match=r"device is 'cuda:1' but torch sees no GPU; .*auto"):
         compute.open_device("cuda:1", 1)

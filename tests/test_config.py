@@ -1,15 +1,25 @@
 """The configuration: schema, defaults, errors that say what to do."""
 
+import functools
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from psa_core.config import ConfigError, complete, describe
+from psa_core.runtime.config import (
+    RENAMED,
+    ConfigError,
+    check_data,
+    complete,
+    describe,
+    file_of_weights,
+)
 
 CONFIG = Path(__file__).parents[1] / "config"
 SCHEMA = yaml.safe_load((CONFIG / "schema.yaml").read_text())
-SCENES = {"dataset": {"format": "scenes"}}
+FOLDER = {"dataset": {"format": "folder", "root": "somewhere"}}
 
 
 def test_the_documentation_has_each_key_as_the_schema_says():
@@ -24,7 +34,7 @@ def test_each_value_of_a_complete_configuration_is_in_the_table():
             yield from paths(value, f"{path}{key}.") if isinstance(value, dict) else [path + key]
 
     listed = [line.split("`")[1] for line in describe(SCHEMA).splitlines()[2:]]
-    assert sorted(paths(complete(SCENES, SCHEMA))) == sorted(listed)
+    assert sorted(paths(complete(FOLDER, SCHEMA))) == sorted(listed)
 
 
 PRESETS = {
@@ -40,8 +50,7 @@ PRESETS = {
 @pytest.mark.parametrize(("preset", "backbone"), PRESETS.items())
 def test_presets_are_valid(preset, backbone):
     config = yaml.safe_load((CONFIG / preset).read_text())
-    if config["dataset"]["format"] != "scenes":
-        config["dataset"]["root"] = "somewhere"
+    config["dataset"].setdefault("root", "somewhere")
     config = complete(config, SCHEMA)
     stages = ("cam", "affinity", "segmentation")
     assert {config[stage]["network"]["backbone"] for stage in stages} == {backbone}
@@ -55,7 +64,7 @@ def test_each_preset_is_tested():
 
 
 def test_a_value_given_wins_over_the_sections_default_and_that_over_the_keys():
-    config = complete({**SCENES, "cam": {"training": {"epochs": 9}}}, SCHEMA)
+    config = complete({**FOLDER, "cam": {"training": {"epochs": 9}}}, SCHEMA)
     assert config["cam"]["training"]["epochs"] == 9
     assert config["cam"]["training"]["crop_size"] == 288  # the section's default
     assert config["cam"]["training"]["batch_size"] == 16  # the key's default
@@ -64,21 +73,21 @@ def test_a_value_given_wins_over_the_sections_default_and_that_over_the_keys():
 
 def test_a_sections_default_reaches_the_keys_beside_those_given():
     change = {"segmentation": {"training": {"optimizer": {"learning_rate": 0.1}}}}
-    optimizer = complete({**SCENES, **change}, SCHEMA)["segmentation"]["training"]["optimizer"]
+    optimizer = complete({**FOLDER, **change}, SCHEMA)["segmentation"]["training"]["optimizer"]
     assert optimizer["learning_rate"] == 0.1
     assert optimizer["new_layer_factor"] == 2  # of the section segmentation.training
     assert optimizer["momentum"] == 0.9  # of the key
 
 
-def test_texts_are_taken_for_the_values_that_they_spell():
-    """As Snakemake's --config gives them; YAML reads 1e-3 as a text, too."""
+def test_strings_are_converted_to_the_values_that_they_spell():
+    """Snakemake's --config gives strings, and YAML reads 1e-3 as one."""
     config = complete(
         {
-            **SCENES,
+            **FOLDER,
             "walk": {"beta": "4", "tolerance": "1e-3"},
             "cam": {"inference": {"scales": ["0.5", "1"], "flip": "false", "output_stride": "8"}},
-            "labels": {"confidence": "null"},
-            "dataset": {"format": "scenes", "classes": None, "labels": "1"},
+            "pseudo_labels": {"confidence": "null"},
+            "dataset": {"format": "folder", "root": "1", "limit": "3", "labels": "1"},
         },
         SCHEMA,
     )
@@ -87,14 +96,15 @@ def test_texts_are_taken_for_the_values_that_they_spell():
     assert config["cam"]["inference"]["scales"] == [0.5, 1]
     assert config["cam"]["inference"]["flip"] is False
     assert config["cam"]["inference"]["output_stride"] == 8
-    assert config["labels"]["confidence"] is None
-    assert config["dataset"]["labels"] == "1"  # a text is wanted here
+    assert config["pseudo_labels"]["confidence"] is None
+    assert config["dataset"]["limit"] == 3
+    assert config["dataset"]["labels"] == "1"  # a string is wanted here
 
 
 def test_the_input_is_not_changed():
-    given = {"dataset": {"format": "scenes"}}
+    given = {"dataset": {"format": "folder", "root": "somewhere"}}
     complete(given, SCHEMA)
-    assert given == {"dataset": {"format": "scenes"}}
+    assert given == FOLDER
 
 
 @pytest.mark.parametrize(
@@ -108,21 +118,19 @@ def test_the_input_is_not_changed():
             {"walk": {"tolerance": "small"}},
             r"walk.tolerance: 'small' is not of type 'number' \(Bound",
         ),
-        ({"affinity": {"labels": {"alpha_low": 19}}}, r"alpha_low 19 is above alpha_high 16.0"),
+        ({"affinity_labels": {"alpha_low": 19}}, r"alpha_low 19 is above alpha_high 16.0"),
         (
             {"segmentation": {"train": False, "upper_bound": True, "network": {"weights": "x.pt"}}},
             r"segmentation.upper_bound: true, but segmentation.train is false",
         ),
-        ({"cam": {"training": {"longest_side": [300, 200]}}}, r"\[300, 200\] is no range"),
+        ({"cam": {"training": {"longest_side": [300, 200]}}}, r"\[300, 200\] is not a range"),
         ({"cam": {"training": {"crop_size": 100}}}, r"cam.training.crop_size: 100"),
-        ({"dataset": {"format": "voc"}}, r"dataset.root: missing, format voc"),
-        (
-            {"dataset": {"format": "scenes", "root": "a"}},
-            r"'a' is given, but dataset.format is scenes",
-        ),
+        ({"dataset": {"format": "voc"}}, r"dataset.root: missing; set it to the folder"),
+        ({"dataset": {"root": "a"}}, r"dataset: 'format' is a required property"),
+        ({"dataset": {"format": "scenes"}}, r"dataset.format: 'scenes' is not one of"),
         (
             {"dataset": {"format": "folder", "root": "a", "test": "b"}},
-            r"dataset.test: 'b' is given, but dataset.format is folder",
+            r"dataset.test: 'b', but dataset.format is folder",
         ),
         ({"dataset": {"format": "cityscapes"}}, r"'cityscapes' is not one of"),
         (
@@ -140,11 +148,11 @@ def test_the_input_is_not_changed():
         ),
         (
             {"segmentation": {"network": {"backbone": "vgg16", "architecture": "unet"}}},
-            r"segmentation.network.architecture: 'unet' takes backbones of timm, not vgg16; set",
+            r"segmentation.network.architecture: 'unet' needs a backbone of timm, not vgg16; set",
         ),
         (
             {"segmentation": {"network": {"output_stride": 8, "architecture": "unet"}}},
-            r"segmentation.network.output_stride: 8, but unet has strides of its own; set it to 32",
+            r"segmentation.network.output_stride: 8, but unet sets its own strides; set it to 32",
         ),
         (
             {"segmentation": {"train": False}},
@@ -154,9 +162,146 @@ def test_the_input_is_not_changed():
 )
 def test_errors_name_key_value_and_remedy(change, message):
     with pytest.raises(ConfigError, match=message):
-        complete({**SCENES, **change}, SCHEMA)
+        complete({**FOLDER, **change}, SCHEMA)
 
 
 def test_all_problems_are_reported_together():
     with pytest.raises(ConfigError, match=r"(?s)walk.beta.*walk.log2_t"):
-        complete({**SCENES, "walk": {"beta": 0, "log2_t": 99}}, SCHEMA)
+        complete({**FOLDER, "walk": {"beta": 0, "log2_t": 99}}, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": {"confidence": 0.5}}, "labels: now pseudo_labels; move the values there"),
+        ({"affinity": {"labels": {}}}, "affinity.labels: now affinity_labels; move"),
+        (
+            {"affinity": {"true_masks": ["cat"]}},
+            "affinity.true_masks: now affinity_labels.true_masks; move",
+        ),
+        (
+            {"dataset": {"format": "folder", "scenes": {"train": 8}}},
+            "dataset.scenes: removed; the scenes are in examples/scenes",
+        ),
+    ],
+)
+def test_keys_of_earlier_versions_say_where_their_values_are_now(change, message):
+    with pytest.raises(ConfigError) as error:
+        complete({**FOLDER, **change}, SCHEMA)
+    assert message in str(error.value)
+
+
+def test_keys_that_replace_others_exist():
+    config = complete(FOLDER, SCHEMA)
+    for old, new in RENAMED.items():
+        section, _, key = old.rpartition(".")
+        assert key not in (config[section] if section else config)
+        if match := re.match(r"now ([\w.]+);", new):
+            functools.reduce(dict.__getitem__, match[1].split("."), config)
+
+
+# --- with the data set ----------------------------------------------------------------------------
+
+
+def data(train_aug=32, masks=32):
+    """An inventory with so many training images, of which the first have masks; cats and dogs."""
+    images = [f"t{i:02}" for i in range(train_aug)]
+    return SimpleNamespace(
+        images={"train_aug": images}, scored={"train_aug": images[:masks]}, classes=("cat", "dog")
+    )
+
+
+def configuration(**changes):
+    return complete({**FOLDER, **changes}, SCHEMA)
+
+
+STAGES = ("cam", "affinity", "segmentation")
+SIXTEEN = {stage: {"training": {"batch_size": 16}} for stage in STAGES}
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        (SIXTEEN, {"train_aug": 16}),
+        ({**SIXTEEN, "devices": 4}, {}),
+        ({"segmentation": {"training": {"batch_size": 8}, "upper_bound": True}}, {"masks": 8}),
+        ({"affinity_labels": {"true_masks": ["dog"]}}, {"masks": 1}),
+        ({}, {"masks": 0}),
+    ],
+)
+def test_data_that_fit(changes, found):
+    check_data(configuration(**changes), data(**found))
+
+
+@pytest.mark.parametrize(
+    ("changes", "found", "message"),
+    [
+        (
+            SIXTEEN,
+            {"train_aug": 15, "masks": 0},
+            r"cam.training.batch_size: 16 is more than the 15 training images; lower it",
+        ),
+        (
+            {**SIXTEEN, "devices": 3},
+            {},
+            r"devices: 3 cannot share affinity.training.batch_size, 16, equally; set batch_size",
+        ),
+        (
+            {"affinity_labels": {"true_masks": ["cow", "cat"]}},
+            {},
+            r"affinity_labels.true_masks: \['cow'\] are not classes; choose from cat, dog",
+        ),
+        (
+            {"affinity_labels": {"true_masks": ["cat"]}},
+            {"masks": 0},
+            r"affinity_labels.true_masks: no training image has a mask; .* set it to \[\]",
+        ),
+        (
+            {"segmentation": {"training": {"batch_size": 8}, "upper_bound": True}},
+            {"masks": 7},
+            r"upper_bound: 7 training images have a mask, fewer than .*batch_size, 8; add",
+        ),
+        ({"cam": {"maps": "nowhere"}}, {}, r"cam.maps: 'nowhere' is not a folder \(seen from /"),
+    ],
+)
+def test_data_that_do_not_fit_are_named_with_a_remedy(changes, found, message):
+    with pytest.raises(ConfigError, match=message):
+        check_data(configuration(**changes), data(**found))
+
+
+def test_a_stage_that_is_not_trained_needs_no_batch():
+    network = {"train": False, "network": {"weights": "trained.pt"}}
+    batch = {"training": {"batch_size": 99}}
+    changes = {**SIXTEEN, "devices": 4, "segmentation": {**network, **batch}}
+    check_data(configuration(**changes), data(16))
+
+
+def test_maps_of_another_method_must_be_there(tmp_path):
+    images = data().images["train_aug"]
+    for image in images:
+        (tmp_path / f"{image}.npy").touch()
+    changes = {**SIXTEEN, "cam": {"maps": str(tmp_path), "training": {"batch_size": 99}}}
+    check_data(configuration(**changes), data())
+    for image in images[2:4]:
+        (tmp_path / f"{image}.npy").unlink()
+    with pytest.raises(ConfigError, match=r"lacks the maps of 2 .* the first is t02\.npy; add"):
+        check_data(configuration(**changes), data())
+
+
+def test_all_that_does_not_fit_is_reported_together():
+    changes = {"cam": {"maps": "nowhere"}, "affinity_labels": {"true_masks": ["cow"]}}
+    parts = ["affinity.training.batch_size", "segmentation.training.batch_size", "devices: 3"]
+    parts += [
+        "['cow'] are not classes",
+        "no training image has a mask",
+        "'nowhere' is not a folder",
+    ]
+    with pytest.raises(ConfigError) as error:
+        check_data(configuration(**changes, devices=3), data(2, masks=0))
+    assert all(part in str(error.value) for part in parts)
+    assert str(error.value).count("\n  - ") == 7  # devices share the batch of two trainings
+
+
+def test_weights_are_a_file_or_none():
+    weights = [{"network": {"weights": name}} for name in ("imagenet", "random", "a/random.pt")]
+    assert [file_of_weights(section) for section in weights] == [None, None, "a/random.pt"]

@@ -1,4 +1,4 @@
-"""Contents of a data set's files, known by digests."""
+"""Contents of files, known by digests."""
 
 import hashlib
 import json
@@ -6,18 +6,22 @@ import os
 
 import pytest
 
-from psa_core.datasets import Files, read_contents
-from psa_core.datasets.contents import digests
+from psa_core.datasets.contents import Digests
 
 
 @pytest.fixture
-def files(tmp_path):
+def cache(tmp_path):
+    return tmp_path / "cache/contents.json"
+
+
+@pytest.fixture
+def files(tmp_path, cache):
     """Two files and a cache that has them."""
-    paths = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    paths = [tmp_path / "a.jpg", tmp_path / "été b.jpg"]
     for path in paths:
         path.write_text(path.stem)
     paths = list(map(str, paths))
-    digests(paths, tmp_path / "cache/contents.json")
+    Digests(cache).of(paths)
     return paths
 
 
@@ -27,32 +31,56 @@ def sha256(text):
 
 def test_digests_are_those_of_the_contents(files, tmp_path):
     lost = str(tmp_path / "lost.jpg")
-    found = digests([*files, lost], tmp_path / "other.json")
-    assert found == {files[0]: sha256("a"), files[1]: sha256("b"), lost: None}
+    found = Digests(tmp_path / "other.json").of([*files, lost])
+    assert found == {files[0]: sha256("a"), files[1]: sha256("été b"), lost: None}
     assert sorted(tmp_path.glob("other*")) == [tmp_path / "other.json"]  # no temporary file
 
 
-def test_a_file_is_read_once(files, tmp_path):
-    cache = tmp_path / "cache/contents.json"
+def mark(cache, path):
+    """Put a word in place of a digest that is known."""
     known = json.loads(cache.read_text())
-    known[files[0]][3] = "as cached"
+    known["sha256"][path] = f"{known['sha256'][path].rpartition(' ')[0]} as-known"
     cache.write_text(json.dumps(known))
-    assert digests(files, cache) == {files[0]: "as cached", files[1]: sha256("b")}
+
+
+def test_a_file_is_read_once(files, cache):
+    mark(cache, files[0])
+    assert Digests(cache).of(files) == {files[0]: "as-known", files[1]: sha256("été b")}
     os.utime(files[0], (0, 0))  # then it is read again
-    assert digests(files, cache)[files[0]] == sha256("a")
-    assert json.loads(cache.read_text())[files[0]][3] == sha256("a")
+    assert Digests(cache).of(files)[files[0]] == sha256("a")
+    assert json.loads(cache.read_text())["sha256"][files[0]].endswith(sha256("a"))
 
 
-@pytest.mark.parametrize("damaged", ["", '{"a": [1, '])
-def test_a_damaged_cache_is_made_again(files, tmp_path, damaged):
-    cache = tmp_path / "contents.json"
-    expected = digests(files, cache)
+def test_nothing_new_writes_nothing(files, cache):
+    os.utime(cache, (0, 0))
+    Digests(cache).of(files)
+    assert cache.stat().st_mtime == 0
+
+
+def test_files_that_are_not_asked_for_stay_known(files, cache, tmp_path):
+    mark(cache, files[0])
+    (tmp_path / "new.jpg").write_text("new")
+    Digests(cache).of([str(tmp_path / "new.jpg")])
+    assert Digests(cache).of(files)[files[0]] == "as-known"
+
+
+def test_a_deleted_file_has_no_digest_and_its_successor_has_its_own(files, cache):
+    os.remove(files[0])
+    assert Digests(cache).of(files)[files[0]] is None
+    with open(files[0], "w") as file:
+        file.write("longer")
+    assert Digests(cache).of(files)[files[0]] == sha256("longer")
+
+
+@pytest.mark.parametrize("damaged", ["", '{"sha256": {"a": "1 2', '{"a.jpg": [1, 2, 3, "4"]}'])
+def test_a_damaged_cache_is_made_again(files, cache, damaged):
+    expected = Digests(cache).of(files)
     cache.write_text(damaged)
-    assert digests(files, cache) == expected
-    assert json.loads(cache.read_text()).keys() == set(files)
+    assert Digests(cache).of(files) == expected
+    assert json.loads(cache.read_text())["sha256"].keys() == set(files)
 
 
-def test_a_copy_of_equal_size_and_time_is_noticed(files, tmp_path):
+def test_a_copy_of_equal_size_and_time_is_noticed(files, cache, tmp_path):
     stat = os.stat(files[0])
     tick = tmp_path / "tick"
     while not tick.exists() or tick.stat().st_ctime_ns <= stat.st_ctime_ns:
@@ -60,20 +88,4 @@ def test_a_copy_of_equal_size_and_time_is_noticed(files, tmp_path):
     with open(files[0], "w") as file:
         file.write("x")
     os.utime(files[0], ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert digests(files, tmp_path / "cache/contents.json")[files[0]] == sha256("x")
-
-
-def test_labels_that_were_read_stand_for_their_file(files, tmp_path):
-    found = read_contents(
-        {
-            "a": Files(tmp_path / "a.jpg", ["cat"], None),
-            "b": Files(tmp_path / "lost.jpg", tmp_path / "b.jpg", tmp_path / "a.jpg"),
-        },
-        tmp_path / "contents.json",
-    )
-    assert found == {
-        "a": Files([files[0], sha256("a")], ["cat"], None),
-        "b": Files(
-            [str(tmp_path / "lost.jpg"), None], [files[1], sha256("b")], [files[0], sha256("a")]
-        ),
-    }
+    assert Digests(cache).of(files)[files[0]] == sha256("x")

@@ -4,7 +4,7 @@ import numpy as np
 import pydensecrf.densecrf as densecrf
 import pytest
 
-from psa_core.dcrf import dense_crf
+from psa_core.method.dcrf import dense_crf
 
 RELEASE = {
     "iterations": 10,

@@ -15,10 +15,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
+import yaml
 from seeds import TINY_YAML
-from test_workflow import SNAKEMAKE, run
+from small_data import Stubbed, write_folder
+from workflow_runs import SNAKEMAKE, run
 
-from psa_core import artifacts
+from psa_core.runtime import artifacts
 
 needs_mount = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 
@@ -37,16 +39,6 @@ def small_disk(tmp_path):
 
     yield mount
     subprocess.run(["umount", str(disk)], capture_output=True, check=False)
-
-
-@pytest.fixture
-def results_on_disk(small_disk, finished, tmp_path) -> tuple[Path, Path]:
-    """A disk with the results of a finished run, and the folder of that run."""
-    disk, folder = small_disk("size=256m"), tmp_path / "run"
-    shutil.copytree(finished, folder, symlinks=True)
-    shutil.move(folder / "results", disk)
-    (folder / "results").symlink_to(disk / "results")
-    return disk, folder
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -84,65 +76,84 @@ def test_a_full_disk_is_named_and_the_old_file_stays(small_disk, write):
 
 
 @needs_mount
-def test_a_run_on_a_full_disk_loses_nothing_and_goes_on(results_on_disk):
-    disk, folder = results_on_disk
-    expected = digests(disk / "results")
-    table = disk / "results/tables/boundaries.csv"
-    for path in [table, *(disk / "results/boundaries").iterdir()]:
+def test_a_run_on_a_full_disk_loses_nothing_and_goes_on(small_disk, tmp_path):
+    disk, folder = small_disk("size=4m"), tmp_path / "run"
+    folder.mkdir()
+    (folder / "results").symlink_to(disk)
+    config = folder / "preset.yaml"
+    tiny = yaml.safe_load(TINY_YAML.read_text())
+    config.write_text(yaml.safe_dump({**tiny, "dataset": write_folder(folder)}))
+    targets = [f"results/dataset/masks/val_{shard}.txt" for shard in (1, 3)]
+    first = run(folder, "--", *targets, config=config)
+    assert first.returncode == 0, first.stderr[-4000:]
+    expected = digests(disk)
+    assert {"v0.png", "v1.png", "v2.png"} < {Path(name).name for name in expected}
+
+    for path in (disk / "dataset/masks").iterdir():
         path.unlink()
-    before = digests(disk / "results")
+    before = digests(disk)
     with open(disk / "filler", "wb") as filler:
-        filler.write(bytes(shutil.disk_usage(disk).free - 2**13))
-    failed = run(folder, "--", "results/tables/boundaries.csv")
+        filler.write(bytes(shutil.disk_usage(disk).free - 2**13))  # room for logs
+    failed = run(folder, "--", *targets, config=config)
     assert failed.returncode != 0
     assert "the disk or your quota is full: make room" in failed.stdout + failed.stderr
-    assert before.items() <= digests(disk / "results").items()
-    assert not list((disk / "results/boundaries").glob(".*"))
+    assert before.items() <= digests(disk).items()
+    assert not list((disk / "dataset/masks").glob(".*"))
     (disk / "filler").unlink()
-    again = run(folder, "--", "results/tables/boundaries.csv")
+    again = run(folder, "--", *targets, config=config)
     assert again.returncode == 0, again.stderr[-4000:]
-    assert digests(disk / "results") == expected
+    assert digests(disk) == expected
 
 
 @needs_mount
 def test_a_read_only_folder_is_named(small_disk, tmp_path):
     small_disk("size=1m", "ro")
     (tmp_path / "results").symlink_to(tmp_path / "disk")
-    failed = run(tmp_path, "--", "results/dataset/index.csv")
+    failed = run(tmp_path, "--", "results/dataset/classes.txt")
     assert failed.returncode != 0
     assert "Read-only file system: 'results/dataset'" in failed.stdout + failed.stderr
 
 
+def run_stubs(stubs: Stubbed, *arguments: str) -> subprocess.CompletedProcess:
+    project = ["--snakefile", f"{stubs.project}/Snakefile"]
+    return run(stubs.folder, *project, *arguments, config=stubs.folder / "preset.yaml")
+
+
 @needs_mount
-def test_results_that_became_read_only_are_named_and_stay(results_on_disk):
-    disk, folder = results_on_disk
+def test_results_that_became_read_only_are_named_and_stay(small_disk, stubbed, tmp_path):
+    disk, stubs = small_disk("size=16m"), stubbed.copy(tmp_path / "run")
+    shutil.move(stubs.folder / "results", disk)
+    (stubs.folder / "results").symlink_to(disk / "results")
     before = digests(disk)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    target = "results/labels/train_aug_0.txt"  # of several jobs, Snakemake names any
-    failed = run(folder, "--forcerun", "refine_labels", "--", target)
+    target = "results/pseudo_labels/train_aug_0.txt"  # of several jobs, Snakemake names any
+    failed = run_stubs(stubs, "--forcerun", "make_pseudo_labels", "--", target)
     assert failed.returncode != 0
     output = failed.stdout + failed.stderr
-    assert "Write-protected output files for rule refine_labels" in output
+    assert "Write-protected output files for rule make_pseudo_labels" in output
     assert target in output
     assert digests(disk) == before
 
 
-def test_a_second_run_is_refused_with_the_remedy(finished, tmp_path):
-    shutil.copytree(finished, tmp_path / "copy", symlinks=True)
-    folder = tmp_path / "copy"
-    lock = folder / ".snakemake/locks"
-    command = [*SNAKEMAKE, "--directory", str(folder), "--cores", "1", "--forcerun", "train_cam"]
-    command += ["--configfile", str(TINY_YAML), "--", "results/cam/network.pt"]
+def test_a_second_run_is_refused_with_the_remedy(stubbed, tmp_path):
+    stubs = stubbed.copy(tmp_path / "run")
+    lock = stubs.folder / ".snakemake/locks"
+    command = [*SNAKEMAKE, "--snakefile", f"{stubs.project}/Snakefile", "--cores", "1"]
+    command += ["--directory", str(stubs.folder), "--configfile", str(stubs.folder / "preset.yaml")]
+    forced = ["--forcerun", "train_cam", "--", "results/cam/network.pt"]
     with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        [*command, *forced],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     ) as first:
         try:
             for _ in range(1200):  # two minutes: a busy machine is slow to start
                 if lock.is_dir() and any(lock.iterdir()):
                     break
                 time.sleep(0.1)
-            os.killpg(first.pid, signal.SIGSTOP)  # it holds the lock for as long as it is wanted
-            second = run(folder, "--forcerun", "train_cam", "--", "results/cam/network.pt")
+            os.killpg(first.pid, signal.SIGSTOP)  # it keeps the lock while the second run starts
+            second = run_stubs(stubs, *forced)
         finally:
             os.killpg(first.pid, signal.SIGKILL)
     assert second.returncode != 0

@@ -1,4 +1,4 @@
-"""Batch norms taken into convolutions leave every output as it was."""
+"""Folding batch norms into convolutions leaves every output the same."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from seeds import SEED
 from torch import nn
 
-from psa_core import cam, networks, segmentation
+from psa_core.method import cam, segmentation
+from psa_core.networks.builder import build
 from psa_core.networks.folding import fold_batch_norms
 
 LITE0 = {"backbone": "tf_efficientnet_lite0", "weights": "random", "frozen_stages": 0}
@@ -26,7 +27,7 @@ SETTINGS = {
 
 
 def with_random_norms(network: nn.Module) -> nn.Module:
-    """Statistics and factors as a training might leave them."""
+    """Statistics and weights as after a training."""
     generator = torch.Generator().manual_seed(3 + SEED)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -43,10 +44,10 @@ def norms(network: nn.Module) -> int:
 
 @pytest.mark.parametrize("stage", SETTINGS)
 def test_outputs_stay_and_no_norm_is_left(stage):
-    network = with_random_norms(networks.build(stage, SETTINGS[stage], 3))
+    network = with_random_norms(build(stage, SETTINGS[stage], 3))
     images = torch.rand(2, 3, 96, 128)
     folded = fold_batch_norms(network)
-    assert norms(network) > 40  # the network itself is as it was
+    assert norms(network) > 40  # the network itself is unchanged
     assert norms(folded) == 0
     with torch.inference_mode():
         expected = network(images)
@@ -54,7 +55,7 @@ def test_outputs_stay_and_no_norm_is_left(stage):
 
 
 def plain_loop(answer, image: np.ndarray, scales: list[float], multiple: int, size: list[int]):
-    """The sum of a network's answers to an image and its mirror, scale by scale, one at a time."""
+    """The sum of a network's outputs for an image and its mirror image over the scales."""
     pixels = torch.from_numpy(image.transpose(2, 0, 1)[None] / np.float32(255))
     total = 0
     for scale in scales:
@@ -67,8 +68,8 @@ def plain_loop(answer, image: np.ndarray, scales: list[float], multiple: int, si
 
 
 def trained(stage: str) -> nn.Module:
-    """Its norms are those of ImageNet; the layers after the backbone are random."""
-    return networks.build(stage, SETTINGS[stage] | {"weights": "imagenet"}, 3).eval()
+    """A network with ImageNet weights in its backbone and a random head."""
+    return build(stage, SETTINGS[stage] | {"weights": "imagenet"}, 3).eval()
 
 
 SCALES = [0.5, 1.0, 1.5]
@@ -114,7 +115,7 @@ def test_two_layers_by_hand():
 
 
 class Branching(nn.Module):
-    """Its convolution feeds the norm and the sum: it must not be folded."""
+    """Its convolution feeds both the norm and the sum, so it must not be folded."""
 
     def __init__(self):
         super().__init__()
@@ -125,6 +126,6 @@ class Branching(nn.Module):
         return y + self.norm(y)
 
 
-def test_a_convolution_that_is_used_twice_is_left():
+def test_a_convolution_used_twice_is_not_folded():
     network = with_random_norms(Branching())
     assert fold_batch_norms(network) is network

@@ -4,17 +4,18 @@ import threading
 import time
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from seeds import SEED
 from torch import nn
 
-from psa_core import affinity, cam, inference, segmentation
-from psa_core.datasets import DatasetError
+from psa_core.datasets.formats.source import DatasetError
+from psa_core.datasets.index import ImageRow
+from psa_core.method import affinity, cam, segmentation
 from psa_core.networks.backbone import Features
 from psa_core.networks.cam import CamNetwork
+from psa_core.runtime import inference
 
 # What decides on batches is the device's name alone; networks and images stay on the CPU.
 DEVICES = {"alone": torch.device("cpu"), "in batches": torch.device("cuda")}
@@ -67,8 +68,8 @@ def images(tmp_path, rng):
         path = tmp_path / f"{k}.png"
         coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize((width, height)).save(path)
-        rows.append({"image": f"i{k}", "path": str(path), "height": height, "width": width})
-    return pd.DataFrame(rows)
+        rows.append(ImageRow(f"i{k}", str(path), "", (), tuple(LABELS[k]), height, width))
+    return rows
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_an_image_larger_than_a_batch_is_alone(images):
 
 
 def test_voc_images_come_in_eights():
-    images = pd.DataFrame({"image": range(17), "height": 375, "width": 500})
+    images = [ImageRow(f"i{k}", "", "", (), (), 375, 500) for k in range(17)]
     groups = inference.batches(images, inference.BATCH_PIXELS)
     assert [len(group) for group in groups] == [8, 8, 1]
 
@@ -105,8 +106,8 @@ def test_class_maps_of_a_batch_are_those_of_each_image(images, small_batches, fl
     options = {"scales": [0.5, 1.0, 1.7], "flip": flip, "stride": 5}
 
     def predict(rows, pixels):
-        labels = [LABELS[row.Index] for row in rows]
-        return cam.class_activation_maps(network, pixels, labels, **options)
+        classes = [row.classes for row in rows]
+        return cam.class_activation_maps(network, pixels, classes, **options)
 
     alone, batched = run(predict, images)
     assert {image: len(maps) for image, maps in alone.items()} == {
@@ -165,7 +166,7 @@ def test_half_precision_gives_nearly_the_same(images, monkeypatch):
     """A GPU's float16, on the CPU: 11 bits, and so about three decimal places."""
 
     def results():
-        pixels, classes = [inference.read_image(images.path[0])], [[1, 2, 3]]
+        pixels, classes = [inference.read_image(images[0].path)], [[1, 2, 3]]
         options = {"scales": [0.6, 1.0], "flip": True}
         return (
             cam.class_activation_maps(cam_network(), pixels, classes, **options, stride=5)[0],
@@ -229,7 +230,7 @@ def test_a_cpu_has_two_images_at_once_that_share_its_threads(
 
     def predict(rows, pixels):
         at_once.extend(rows)
-        if rows[0].Index < 6:  # pairs: the last of the seven is alone
+        if rows[0].image != "i6":  # pairs: the last of the seven is alone
             together.wait(30)
         seen.append(len(at_once))
         time.sleep(0.02)
@@ -256,7 +257,7 @@ def test_a_gpu_has_one_batch_at_once(images, small_batches):
 
 @pytest.mark.parametrize("device", DEVICES.values(), ids=DEVICES)
 def test_a_corrupt_image_is_named_after_those_before_it(images, small_batches, device):
-    broken = images.path[5]
+    broken = images[5].path
     with open(broken, "r+b") as file:
         file.truncate(60)
     results = inference.predictions(lambda rows, pixels: pixels, images, device)
@@ -267,6 +268,6 @@ def test_a_corrupt_image_is_named_after_those_before_it(images, small_batches, d
 
 
 def test_an_image_of_another_size_than_the_index_has_is_named(images):
-    Image.new("RGB", (40, 30)).save(images.path[3])
-    with pytest.raises(ValueError, match=r"3.png: 40 x 30 pixels, but 40 x 24 .*prepare_dataset"):
+    Image.new("RGB", (40, 30)).save(images[3].path)
+    with pytest.raises(ValueError, match=r"3.png: 40 x 30 pixels, but 40 x 24 .*start the workf"):
         list(inference.predictions(lambda rows, pixels: pixels, images, torch.device("cpu")))

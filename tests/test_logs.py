@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from psa_core import logs
+from psa_core.runtime import logs
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def test_log_tells_versions_facts_and_outcome(tmp_path, clock):
     assert "done in 2.3 s" in last
 
 
-def test_error_is_logged_with_its_traceback_and_goes_on(tmp_path, clock):
+def test_error_is_logged_with_its_traceback_and_raised_again(tmp_path, clock):
     clock(5, 8)
     path = tmp_path / "cam.log"
     with pytest.raises(KeyError, match="nose"), logs.stage(path):
@@ -87,7 +87,7 @@ def test_progress_passes_items_on_and_reports_the_end(caplog, no_terminal, clock
 
 
 def test_progress_estimates_the_time_left(caplog, no_terminal, clock):
-    # 8 s an item: no line before 10 s have passed, then one after two items.
+    # 8 s per item: no message before 10 s have passed, then one after two items.
     clock(0, 8, 16, 24, 32)
     caplog.set_level(logging.INFO)
     list(logs.progress(range(4), total=4, label="images"))

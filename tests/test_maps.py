@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from psa_core import maps
+from psa_core.method import maps
 
 TWO_CLASSES = np.array([[[0.5, 0.0, 1.0]], [[0.25, 0.0, 0.3]]])
 
@@ -78,7 +78,7 @@ def test_foreign_maps_are_divided_by_their_maxima(tmp_path):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.ones((2, 4, 4), np.uint8), r"a.npy: uint8 in place of floats; save maps.astype"),
+        (np.ones((2, 4, 4), np.uint8), r"a.npy: uint8 instead of floats; save maps.astype"),
         (np.ones((3, 4, 4)), r"a.npy: shape \(3, 4, 4\), expected \[2, h, w\]; save one map for"),
         (np.ones((4, 4)), r"a.npy: shape \(4, 4\)"),
         (np.ones((2, 0, 4)), r"a.npy: shape \(2, 0, 4\)"),
@@ -87,7 +87,7 @@ def test_foreign_maps_are_divided_by_their_maxima(tmp_path):
         (np.array([[[0.5, -0.25]]] * 2), r"a.npy: holds -0.25"),
     ],
 )
-def test_foreign_maps_that_are_none_are_refused(tmp_path, array, message):
+def test_foreign_arrays_that_are_no_maps_are_refused(tmp_path, array, message):
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(ValueError, match=message):
         maps.read_foreign(tmp_path / "a.npy", 2)
@@ -98,11 +98,11 @@ def test_foreign_files_of_another_format_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"a.npy: not a .npy array .*No such file"):
         maps.read_foreign(path, 1)
     path.write_text("0.5 0.5")
-    with pytest.raises(ValueError, match=r"a.npy: not a .npy array .*; save it by numpy.save"):
+    with pytest.raises(ValueError, match=r"a.npy: not a .npy array .*; save it with numpy.save"):
         maps.read_foreign(path, 1)
     with path.open("wb") as file:
         np.savez(file, np.ones((1, 2, 2)))
-    with pytest.raises(ValueError, match=r"a.npy: several arrays in place of floats"):
+    with pytest.raises(ValueError, match=r"a.npy: several arrays instead of floats"):
         maps.read_foreign(path, 1)
 
 

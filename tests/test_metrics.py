@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from psa_core import metrics
+from psa_core.evaluation import metrics
 
 # Two images, three classes (background, cat, dog), one more class (bus) that occurs nowhere.
 PAIRS = [
@@ -63,7 +63,7 @@ def test_a_class_that_is_only_predicted_counts_as_zero():
     assert scores.loc["mean", "iou"] == pytest.approx(100 * (4 / 6) / 2)
 
 
-def test_table_has_one_row_a_class_and_the_mean():
+def test_table_has_one_row_per_class_and_the_mean():
     rows = table().reset_index()
     assert sorted(rows.columns) == sorted(metrics.COLUMNS)
     assert rows["class"].tolist() == ["background", "cat", "dog", "bus", "mean"]

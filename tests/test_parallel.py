@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from psa_core import labels, parallel
+from psa_core.datasets.index import ImageRow
+from psa_core.method.pseudo_labels import pseudo_labels
+from psa_core.runtime import parallel
 
 ROOT = Path(__file__).parents[1]
 DCRF = {
@@ -23,7 +24,7 @@ DCRF = {
 
 @pytest.fixture
 def images():
-    return pd.DataFrame({"image": list("abcdefg")})
+    return [ImageRow(image, "", "", (), (2, 5), 24, 30) for image in "abcdefg"]
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
@@ -41,16 +42,16 @@ def test_results_are_in_order(images, processes):
     assert len(workers) <= processes
 
 
-def test_refined_labels_are_those_of_one_process(images, rng):
+def test_pseudo_labels_are_those_of_one_process(images, rng):
     pixels = rng.integers(0, 256, (7, 24, 30, 3), dtype=np.uint8)
     scores = rng.random((7, 3, 6, 8), dtype=np.float32)
 
-    def refine(row):
-        k = row.Index
-        return labels.refine(pixels[k], scores[k], [2, 5], confidence=0.8, dcrf=DCRF)
+    def label(row):
+        k = "abcdefg".index(row.image)
+        return pseudo_labels(pixels[k], scores[k], row.classes, confidence=0.8, dcrf=DCRF)
 
     one, two = (
-        [result for _, result in parallel.in_processes(refine, images, processes=processes)]
+        [result for _, result in parallel.in_processes(label, images, processes=processes)]
         for processes in (1, 2)
     )
     assert len({each.tobytes() for each in one}) == 7
@@ -80,15 +81,15 @@ def test_a_killed_process_is_reported(images):
 
 CALLER = """
 import os, signal, sys, time
-import pandas as pd
-from psa_core import parallel
+from types import SimpleNamespace
+from psa_core.runtime import parallel
 
 def call(row):
     os.write(1, f"{os.getpid()}\\n".encode())  # at once: two workers write
     time.sleep(1 if row.image == "a" else 0.2)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
-images = pd.DataFrame({"image": ["a", *"b" * int(sys.argv[1])]})
+images = [SimpleNamespace(image=image) for image in ("a", *"b" * int(sys.argv[1]))]
 list(parallel.in_processes(call, images, processes=2))
 """
 
@@ -117,7 +118,7 @@ def test_processes_end_with_their_caller(number, waiting):
         assert errors.count("Traceback") == 1
 
 
-@pytest.mark.parametrize("script", ["label_affinity", "refine_labels"])
+@pytest.mark.parametrize("script", ["make_affinity_labels", "make_pseudo_labels"])
 def test_scripts_that_fork_do_not_load_torch(script):
     lines = (ROOT / f"workflow/scripts/{script}.py").read_text().splitlines()
     imports = [line for line in lines if line.startswith(("from psa_core", "import "))]

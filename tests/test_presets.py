@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,28 +9,40 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from dry_runs import DryRun, jobs_to_run, rules_of
 from PIL import Image
-from published import RESNET38, RESNET38_AFFINITY, RESNET38_CAM, random_state
-from seeds import SEED
+from published import (
+    RESNET38,
+    RESNET38_AFFINITY,
+    RESNET38_CAM,
+    VGG16,
+    VGG16_AFFINITY,
+    VGG16_CAM,
+    random_state,
+)
+from seeds import ROOT, SEED
+from snakemake.utils import update_config
+from workflow_runs import jobs_of, snakemake
 
-from psa_core.datasets.voc import CLASSES
+from psa_core.datasets.formats.voc import CLASSES
+from psa_core.datasets.index import describe_images, read_image, read_images
+from psa_core.method import affinity, cam, segmentation
+from psa_core.networks.files import read_network
+from psa_core.runtime.artifacts import read_lines, write_table
+from psa_core.training.loop import Examples, Machine, Outputs, train
 
-ROOT = Path(__file__).parents[1]
-SNAKEMAKE = [str(Path(sys.executable).parent / "snakemake"), "--snakefile", str(ROOT / "Snakefile")]
-PROFILE = ["--workflow-profile", str(ROOT / "profiles/default")]
+CPU = torch.device("cpu")
 PRESETS = ["voc12_resnet38", "voc12_release", "voc12_vgg16", "voc12_resnet50"]
 STAGES = ("cam", "affinity", "segmentation")
 
 
-def run(folder, preset, limits, *arguments):
-    """A preset with limits laid over it; what Snakemake prints. Fails the test where it fails."""
-    path = folder / "limits.yaml"
-    path.write_text(yaml.safe_dump(limits))
-    configs = ["--configfile", str(ROOT / f"config/{preset}.yaml"), str(path)]
-    command = [*SNAKEMAKE, "--directory", str(folder), "--cores", "2", *PROFILE, *configs]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    return done.stdout + done.stderr
+def limited(folder: Path, preset: str, limits: dict) -> Path:
+    """A preset with some of its settings replaced, as a file in the folder of a run."""
+    config = yaml.safe_load((ROOT / f"config/{preset}.yaml").read_text())
+    update_config(config, limits)
+    path = folder / f"{preset}.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
 
 
 def test_release_preset_divides_the_affinity_loss_by_four():
@@ -57,10 +67,10 @@ def test_release_preset_divides_the_affinity_loss_by_four():
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-12, atol=0)
 
 
-@pytest.fixture(scope="module")
-def full_size(tmp_path_factory):
+@pytest.fixture
+def full_size(tmp_path) -> Path:
     """A devkit with VOC's numbers of names, each file empty."""
-    root = tmp_path_factory.mktemp("full") / "VOC2012"
+    root = tmp_path / "VOC2012"
     train = [f"2008_{i:06}" for i in range(10_582)]
     val = [f"2009_{i:06}" for i in range(1_449)]
     for folder, suffix in (("JPEGImages", "jpg"), ("SegmentationClassAug", "png")):
@@ -71,39 +81,34 @@ def full_size(tmp_path_factory):
     lists.mkdir(parents=True)
     for key, names in {"train_aug": train, "train": train[:1464], "val": val}.items():
         (lists / f"{key}.txt").write_text("\n".join(names) + "\n")
+    labels = [f"{name},{';'.join(CLASSES)}" for name in train + val]
+    (root / "labels.csv").write_text("\n".join(["image,labels", *labels]))
     return root
 
 
-def jobs(printed):
-    """Number of jobs of each rule, from the table of a dry run."""
-    counts = {}
-    for line in printed.split("job ")[1].splitlines()[2:]:
-        if not line.strip():
-            break
-        name, count = line.split()
-        counts[name] = int(count)
-    return counts
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_presets_are_planned_at_full_size(preset, full_size, tmp_path):
-    """64 shards."""
+def test_presets_are_planned_at_full_size(full_size, tmp_path):
+    """64 shards of the training images and 64 of val, the same for each preset."""
     random = {stage: {"network": {"weights": "random"}} for stage in STAGES}  # no file is there
     limits = {"dataset": {"root": str(full_size)}, **random}
-    per_shard = ("infer_cam", "label_affinity", "infer_affinity", "random_walk", "refine_labels")
-    assert jobs(run(tmp_path, preset, limits, "--dry-run", "--", "results/metrics.csv")) == {
-        "prepare_dataset": 1,
+    runs = [
+        DryRun(tmp_path, limited(tmp_path, preset, limits), targets=("results/metrics.csv",))
+        for preset in PRESETS
+    ]
+    per_shard = ("infer_cam", "make_affinity_labels", "infer_affinity", "run_walk")
+    per_shard += ("make_pseudo_labels", "predict_segmentation")
+    jobs = {
+        "list_names": 3,
+        **dict.fromkeys(("index_images", "index_masks"), 64 + 64),
         **{f"train_{stage}": 1 for stage in STAGES},
         **dict.fromkeys(per_shard, 64),
-        "predict_segmentation": 64,
-        **{f"evaluate_{stage}": 1 for stage in ("cam", "walk", "labels", "segmentation")},
+        **{f"evaluate_{stage}": 1 for stage in ("cam", "walk", "pseudo_labels", "segmentation")},
         "metrics": 1,
-        "total": 393,
     }
+    assert jobs_to_run(runs) == [jobs] * len(PRESETS)
 
 
 @pytest.fixture
-def devkit(tmp_path, rng):
+def devkit(tmp_path, rng) -> Path:
     """Four training images and two for validation, each of five classes, noise with one square."""
     root = tmp_path / "VOC2012"
     for folder in ("JPEGImages", "SegmentationClass", "Annotations", "ImageSets/Segmentation"):
@@ -115,7 +120,7 @@ def devkit(tmp_path, rng):
         mask[10:30, 12:40] = 1 + i % 4
         image[mask > 0, i % 3] = 255
         Image.fromarray(image).save(root / f"JPEGImages/{name}.jpg")
-        Image.fromarray(mask, mode="L").save(root / f"SegmentationClass/{name}.png")
+        Image.fromarray(mask).save(root / f"SegmentationClass/{name}.png")
         objects = "".join(f"<object><name>{c}</name></object>" for c in CLASSES[i % 4 :: 4])
         (root / f"Annotations/{name}.xml").write_text(f"<annotation>{objects}</annotation>")
     for key, part in {"train_aug": names[:4], "train": names[:4], "val": names[4:]}.items():
@@ -123,9 +128,9 @@ def devkit(tmp_path, rng):
     return root
 
 
-def tiny(devkit):
-    """Limits under which a preset runs in a minute or two; its networks are whole."""
-    training = {"epochs": 1, "batch_size": 2, "crop_size": 32, "longest_side": [32, 32]}
+def tiny(devkit: Path) -> dict:
+    """Limits under which a preset runs in a minute; its networks are whole."""
+    training = {"epochs": 1, "batch_size": 4, "crop_size": 32, "longest_side": [32, 32]}
     stage = {"network": {"weights": "random"}, "training": training}
     enlarged = training | {"crop_size": 96, "longest_side": [96, 96]}  # cells beyond the border
     dcrf = {"iterations": 1}
@@ -133,27 +138,63 @@ def tiny(devkit):
         "seed": SEED,
         "dataset": {"root": str(devkit), "shards": 1},
         "cam": stage | {"inference": {"scales": [1.0], "flip": False}},
-        "affinity": stage | {"training": enlarged, "labels": {"dcrf": dcrf}},
-        "labels": {"dcrf": dcrf},
+        "affinity_labels": {"dcrf": dcrf},
+        "affinity": stage | {"training": enlarged},
+        "pseudo_labels": {"dcrf": dcrf},
         "segmentation": stage | {"inference": {"scales": [1.0], "flip": False}},
     }
 
 
-@pytest.mark.parametrize(
-    "preset",
-    [
-        # ResNet38 has 124 million parameters: over a minute for each of its presets.
-        pytest.param("voc12_resnet38", marks=pytest.mark.slow),
-        pytest.param("voc12_release", marks=pytest.mark.slow),
-        "voc12_vgg16",
-        "voc12_resnet50",
-    ],
-)
+@pytest.mark.parametrize("preset", ["voc12_vgg16", "voc12_resnet50"])
+def test_networks_of_a_preset_learn_and_predict(preset, devkit, tmp_path):
+    """Each is trained for one step, from noise, and used, with the parameters of the rules."""
+    (rules,) = rules_of(tmp_path, [limited(tmp_path, preset, tiny(devkit))])
+    names = read_lines(devkit / "ImageSets/Segmentation/train_aug.txt")
+    table = describe_images(
+        {"format": "voc", "root": str(devkit), "classes": None, "train_aug": "train_aug"}, names
+    )
+    write_table(tmp_path / "images.csv", table)
+    rows = read_images(tmp_path / "images.csv")
+    masks = [devkit / f"SegmentationClass/{row.image}.png" for row in rows]
+    targets = {"cam": cam.label_vectors([row.classes for row in rows], 20)}
+    networks = {stage: tmp_path / f"{stage}.pt" for stage in STAGES}
+    for stage, method in zip(STAGES, (cam, affinity, segmentation), strict=True):
+        train(
+            stage,
+            method.losses,
+            Examples(rows, targets.get(stage, masks), 20, None),
+            rules[f"train_{stage}"].params["settings"] | {"code": ""},
+            Machine("cpu", devices=1, threads=1),
+            Outputs(networks[stage], tmp_path / f"{stage}.csv", tmp_path / f"{stage}_checkpoints"),
+        )
+        (loss,) = pd.read_csv(tmp_path / f"{stage}.csv")["loss"]
+        assert 0 < loss < np.inf
+
+    pixels, present = read_image(rows[0].path), rows[0].classes
+    settings = dict(rules["infer_cam"].params["settings"])
+    network = read_network(networks["cam"], CPU, output_stride=settings.pop("output_stride"))
+    (maps,) = cam.class_activation_maps(network, [pixels], [present], **settings)
+    assert maps.shape == (5, 6, 7)  # at stride 8: ceil(44 / 8) x ceil(52 / 8)
+    assert maps.min() >= 0
+    settings = rules["infer_affinity"].params["settings"]
+    (edges,) = affinity.edges(read_network(networks["affinity"], CPU), [pixels], **settings)
+    assert edges.shape == (34, 6, 6)  # of the image at 48 x 48, the nearest multiples of 8
+    assert 0 <= np.nanmin(edges) <= np.nanmax(edges) <= 1
+    settings = rules["predict_segmentation"].params["settings"]
+    network = read_network(networks["segmentation"], CPU)
+    (labels,) = segmentation.predict(network, [pixels], **settings)
+    assert labels.shape == (44, 52)
+    assert labels.max() <= 20
+
+
+@pytest.mark.slow  # one to three minutes each
+@pytest.mark.parametrize("preset", PRESETS)
 def test_presets_run(preset, devkit, tmp_path):
-    """All three networks trained for a step or two, from noise, and used."""
-    target = "results/segmentation/predictions/2007_000005.png"
-    run(tmp_path, preset, tiny(devkit), "--", target)
-    with Image.open(tmp_path / target) as prediction:
+    """The whole workflow: all three networks trained for one step, from noise, and used."""
+    config = limited(tmp_path, preset, tiny(devkit))
+    target = "results/segmentation/predictions/val_0.txt"
+    snakemake(tmp_path, "--", target, config=config)
+    with Image.open((tmp_path / target).with_name("2007_000005.png")) as prediction:
         assert prediction.size == (52, 44)
         assert np.array(prediction).max() <= 20
     losses = {stage: pd.read_csv(tmp_path / f"results/{stage}/losses.csv") for stage in STAGES}
@@ -161,34 +202,43 @@ def test_presets_run(preset, devkit, tmp_path):
     shutil.rmtree(tmp_path / "results")  # gigabytes, and pytest keeps its folders
 
 
-def test_published_networks_give_maps_and_walk_without_training(devkit, tmp_path):
-    """The release's two networks at random, in the format of its day; on a CPU."""
-    weights = {"cam": tmp_path / "res38_cls.pth", "affinity": tmp_path / "res38_aff.pth"}
-    heads = {"cam": RESNET38_CAM, "affinity": RESNET38_AFFINITY}
-    states = {stage: random_state(RESNET38 | head) for stage, head in heads.items()}
+RELEASED = {  # published layers and heads, by the backbone that has them
+    "resnet38": ("voc12_release", RESNET38, RESNET38_CAM, RESNET38_AFFINITY),
+    "vgg16": ("voc12_vgg16", VGG16, VGG16_CAM, VGG16_AFFINITY),
+}
+KEPT = {
+    "resnet38": ("conv1a.weight", "b6.bn_branch2b2.running_var", "bn7.running_mean"),
+    "vgg16": ("conv1_1.weight", "conv5_3.bias", "fc7.weight"),
+}
+
+
+@pytest.mark.parametrize("backbone", [pytest.param("resnet38", marks=pytest.mark.slow), "vgg16"])
+def test_published_networks_give_maps_and_walk_without_training(backbone, devkit, tmp_path):
+    """The release's two networks with random weights, in the file format of its day; on a CPU."""
+    preset, layers, *heads = RELEASED[backbone]
+    weights = {stage: tmp_path / f"{stage}.pth" for stage in ("cam", "affinity")}
+    states = {
+        stage: random_state(layers | head) for stage, head in zip(weights, heads, strict=True)
+    }
     states["cam"]["fc8.weight"].abs_()  # each class is seen in rectified features
-    for stage, path in weights.items():
-        torch.save(states[stage], path, _use_new_zipfile_serialization=False)
     limits = tiny(devkit)
     for stage, path in weights.items():
+        torch.save(states[stage], path, _use_new_zipfile_serialization=False)
         limits[stage] |= {"train": False, "network": {"weights": str(path)}}
-    printed = run(
-        tmp_path, "voc12_release", limits, "--", "results/walk/scores/2007_000002.npy",
-        "results/cam/maps/2007_000002.npy",
-    )  # fmt: skip
-    assert jobs(printed) == {
-        "prepare_dataset": 1,
-        "import_cam_network": 1,
-        "infer_cam_of_image": 1,
-        "import_affinity_network": 1,
+    config = limited(tmp_path, preset, limits)
+    target = "results/walk/scores/train_aug_0.txt"
+    assert jobs_of(snakemake(tmp_path, "--", target, config=config)) == {
+        "list_names": 1,
+        "index_images": 1,
+        "import_network": 2,
+        "infer_cam": 1,
         "infer_affinity": 1,
-        "random_walk_of_image": 1,
-        "total": 6,
+        "run_walk": 1,
     }
     results = tmp_path / "results"
     for stage, state in states.items():
         kept = torch.load(results / stage / "network.pt", weights_only=True)["state"]
-        for name in ("conv1a.weight", "b6.bn_branch2b2.running_var", "bn7.running_mean"):
+        for name in KEPT[backbone]:
             assert torch.equal(kept[f"backbone.{name}"], state[name])
     maps = np.load(results / "cam/maps/2007_000002.npy")
     assert maps.shape == (5, 6, 7)  # ceil(44 / 8) x ceil(52 / 8)
@@ -200,10 +250,8 @@ def test_published_networks_give_maps_and_walk_without_training(devkit, tmp_path
     weights["cam"].touch()  # newer, but the same
     torch.save(states["affinity"], weights["affinity"])  # another file of the same name,
     os.utime(weights["affinity"], (0, 0))  # and older
-    target = "results/walk/scores/2007_000002.npy"
-    printed = run(tmp_path, "voc12_release", limits, "--dry-run", "--", target)
-    rerun = ("import_affinity_network", "infer_affinity", "random_walk_of_image")
-    assert jobs(printed) == dict.fromkeys(rerun, 1) | {"total": 3}
+    (rerun,) = jobs_to_run([DryRun(tmp_path, config, targets=(target,))])
+    assert rerun == {"import_network": 1, "infer_affinity": 1, "run_walk": 1}
     shutil.rmtree(results)
     for path in weights.values():
         path.unlink()

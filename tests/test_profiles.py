@@ -1,16 +1,18 @@
 """The profiles: one set of rules for reruns, and what each rule asks SLURM for."""
 
+import math
 import re
-import subprocess
 
 import pytest
 import yaml
-from test_workflow import ROOT, SNAKEMAKE
+from seeds import ROOT
+from workflow_runs import jobs_of, snakemake
 
 DEFAULT, SLURM = (
     yaml.safe_load((ROOT / f"profiles/{name}/profile.yaml").read_text())
     for name in ("default", "slurm")
 )
+ON_SLURM = ["--workflow-profile", str(ROOT / "profiles/slurm")]
 
 
 def test_a_cluster_reruns_what_a_laptop_does():
@@ -40,32 +42,37 @@ def test_networks_have_a_gpu_and_nothing_else_has():
     }
     resources = SLURM["set-resources"]
     assert {rule for rule, asked in resources.items() if asked.get("gpu") == 1} == with_networks
-    assert set(resources) == with_networks
+    assert resources.keys() - with_networks == SLURM["groups"].keys()
+    assert resources.keys() <= scripts.keys()
     assert "gpu" not in SLURM["default-resources"]
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
 def test_memory_and_time_grow_with_the_attempt(tmp_path, attempt):
-    command = [*SNAKEMAKE, "--directory", str(tmp_path), "--configfile", "tests/tiny.yaml"]
-    command += ["--workflow-profile", "profiles/slurm", "--attempt", str(attempt), "--dry-run"]
-    done = subprocess.run(
-        [*command, "--", "results/metrics.csv"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    dry_run = ["--attempt", str(attempt), "--dry-run"]
+    printed = snakemake(tmp_path, *ON_SLURM, *dry_run, "--", "results/metrics.csv")
     asked = {}
-    for block in re.split(r"^(?:local)?rule (?=\w+:)", done.stdout, flags=re.M)[1:]:
+    for block in re.split(r"^ *(?:local)?rule (?=\w+:)", printed, flags=re.M)[1:]:
         resources = dict(re.findall(r"(\w+)=([^,\s]+)", block.split("resources: ")[1]))
         names = ("mem_mb", "runtime", "gpu", "slurm_extra")
         asked[block.split(":")[0]] = [resources.get(name) for name in names]
     train = [str(attempt * 16000), str(attempt * 720), "1", "--signal=TERM@120"]
     infer = [str(attempt * 8000), str(attempt * 240), "1", None]
+    index = [str(attempt * 1000), str(attempt * 120), None, None]
     cpu = [str(attempt * 4000), str(attempt * 120), None, None]
     assert asked.pop("train_segmentation") == asked.pop("train_affinity") == train
     assert asked.pop("train_cam") == train
     assert asked.pop("infer_cam") == asked.pop("infer_affinity") == infer
     assert asked.pop("predict_segmentation") == infer
-    assert {"random_walk", "label_affinity", "refine_labels", "prepare_dataset"} < set(asked)
+    assert asked.pop("index_images") == asked.pop("index_masks") == index
+    assert {"run_walk", "make_affinity_labels", "make_pseudo_labels"} < set(asked)
     assert [rule for rule, resources in asked.items() if resources != cpu] == []
+
+
+def test_eight_shards_are_indexed_by_a_job(tmp_path):
+    shards = ["--config", "dataset={shards: 12}"]
+    printed = snakemake(tmp_path, *ON_SLURM, "--dry-run", *shards, "--", "results/metrics.csv")
+    jobs = jobs_of(printed)
+    count = jobs["index_images"] + jobs["index_masks"]
+    assert count > 16
+    assert printed.count("Group job index") == math.ceil(count / 8)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from psa_core import provenance
-from psa_core.provenance import code_digest
+from psa_core.runtime import provenance
+from psa_core.runtime.provenance import code_digest
 
 
 @pytest.fixture
@@ -20,13 +20,13 @@ def digest(tmp_path, monkeypatch):
         "oursandmore/a.py": "from ours import a\n",
     }
 
-    def digest_with(script: str, **changes: str) -> str:
+    def digest_with(script: str, *modules: str, **changes: str) -> str:
         for name, text in {**files, "script.py": script, **changes}.items():
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         provenance._read.cache_clear()
-        return code_digest(tmp_path / "script.py")
+        return code_digest(tmp_path / "script.py", *modules)
 
     return digest_with
 
@@ -90,6 +90,14 @@ def test_what_a_package_imports_and_the_script_itself_count(digest):
     assert digest("import ours") != digest("import ours", **{"ours/__init__.py": "x = 1"})
     assert digest("import ours.a") != digest("import ours.a", **{"ours/__init__.py": "x = 1"})
     assert digest("import ours.a\nx = 1") != digest("import ours.a\nx = 2")
+
+
+def test_a_module_imported_by_a_computed_name_counts_if_it_is_named(digest):
+    """And all that it imports: b imports a in a function."""
+    script = "import importlib\nimportlib.import_module('ours.' + 'b')"
+    edited = {"ours/a.py": "def f(x):\n    return x + 2\n"}
+    assert digest(script) == digest(script, **edited)
+    assert digest(script, "ours.b") != digest(script, "ours.b", **edited)
 
 
 def test_modules_that_import_each_other(digest):

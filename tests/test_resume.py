@@ -1,7 +1,7 @@
-"""Trainings that are really killed, at any moment, and go on."""
+"""Trainings that are really killed, at any moment, and resume."""
 
-import multiprocessing
 import random
+import shutil
 import signal
 import time
 
@@ -10,18 +10,11 @@ import tiny_training
 import torch
 from PIL import Image
 from seeds import SEED
+from tiny_training import start, train_tiny, train_until_half_saved, train_until_signalled
 
-from psa_core import resume
+from psa_core.training import resume
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["psa_core.training", "psa_core.affinity"])  # seconds each
 STEPS = 12
-
-
-def start(target, *arguments):
-    process = CONTEXT.Process(target=target, args=arguments)
-    process.start()
-    return process
 
 
 def ended(target, *arguments) -> int:
@@ -32,19 +25,15 @@ def ended(target, *arguments) -> int:
     return process.exitcode
 
 
-def nothing(step):
-    pass
-
-
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
-    """Eight images, and a folder in which they were trained on without a break."""
+    """Eight images, and the folder of a training on them that nothing interrupted."""
     folder = tmp_path_factory.mktemp("unbroken")
     rng = random.Random(5 + SEED)
     paths = [folder / f"{i}.png" for i in range(8)]
     for path in paths:
         Image.frombytes("RGB", (24, 20), rng.randbytes(24 * 20 * 3)).save(path)
-    assert ended(tiny_training.train_tiny, folder, paths, nothing) == 0
+    assert ended(train_tiny, folder, paths) == 0
     return folder, paths
 
 
@@ -61,7 +50,7 @@ def steps_run(folder) -> int:
 def test_killed_at_random_moments_ends_as_an_unbroken_training(unbroken, tmp_path):
     """kill -9 after steps that are drawn from a seed, and at any moment of what follows them.
 
-    No run is allowed all twelve steps, so only one that goes on from an earlier run ends.
+    No run is allowed all twelve steps, so only one that resumes an earlier run can end.
     """
     expected, paths = unbroken
     rng, kills = random.Random(SEED), 0
@@ -83,51 +72,45 @@ def test_killed_at_random_moments_ends_as_an_unbroken_training(unbroken, tmp_pat
     assert_same(tmp_path, expected)
 
 
-def test_killed_while_it_saves_it_has_the_checkpoint_before(unbroken, tmp_path):
+@pytest.fixture(scope="module")
+def half_saved(unbroken, tmp_path_factory):
+    """The folder of a training that was killed with half of its second checkpoint written."""
+    folder = tmp_path_factory.mktemp("half_saved")
+    assert ended(train_until_half_saved, folder, unbroken[1]) == -signal.SIGKILL
+    (folder / "calls").unlink()
+    return folder
+
+
+def test_killed_while_it_saves_it_has_the_checkpoint_before(unbroken, half_saved, tmp_path):
+    """The worker of the training that resumes takes images before Lightning names the epoch."""
     expected, paths = unbroken
-    assert ended(tiny_training.train_until_half_saved, tmp_path, paths) == -signal.SIGKILL
+    shutil.copytree(half_saved, tmp_path, dirs_exist_ok=True)
     checkpoint = tmp_path / "checkpoints/last.ckpt"
     assert resume.steps_done(checkpoint) == 4
     assert len(list(checkpoint.parent.glob(".last*"))) == 1  # the half
-    (tmp_path / "calls").unlink()
-    assert ended(tiny_training.train_tiny, tmp_path, paths, nothing) == 0
-    assert (tmp_path / "calls").stat().st_size == STEPS - 4
+    assert ended(train_tiny, tmp_path, paths) == 0
+    assert steps_run(tmp_path) == STEPS - 4
     assert_same(tmp_path, expected)
-
-
-def train_with_a_worker(folder, paths):
-    tiny_training.train_tiny(folder, paths, nothing, workers=1)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
-def test_a_signal_saves_the_step_in_hand(unbroken, tmp_path, name):
-    """SLURM signals all processes, the loader's workers too; the sixth step is within an epoch.
-
-    The worker of the training that goes on asks for images before Lightning names the epoch.
-    """
+def test_a_signal_saves_after_the_current_step(unbroken, tmp_path, name):
+    """SLURM signals all processes, the loader's workers too; the sixth step is within an epoch."""
     expected, paths = unbroken
-    number = getattr(signal, name)
-    assert ended(tiny_training.train_until_signalled, tmp_path, paths, number) == 1
+    assert ended(train_until_signalled, tmp_path, paths, getattr(signal, name)) == 1
     assert resume.steps_done(tmp_path / "checkpoints/last.ckpt") == 6
     assert not (tmp_path / "network.pt").exists()
     (tmp_path / "calls").unlink()
-    assert ended(train_with_a_worker, tmp_path, paths) == 0
-    assert (tmp_path / "calls").stat().st_size == STEPS - 6
-    assert_same(tmp_path, expected)
-
-
-def test_a_worker_goes_on_at_the_next_epoch(unbroken, tmp_path):
-    expected, paths = unbroken
-    assert ended(tiny_training.train_until_half_saved, tmp_path, paths) == -signal.SIGKILL
-    assert ended(train_with_a_worker, tmp_path, paths) == 0
+    assert ended(train_tiny, tmp_path, paths) == 0
+    assert steps_run(tmp_path) == STEPS - 6
     assert_same(tmp_path, expected)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered"])
-def test_a_damaged_checkpoint_is_refused(unbroken, tmp_path, damage):
-    expected, paths = unbroken
-    assert ended(tiny_training.train_until_half_saved, tmp_path, paths) == -signal.SIGKILL
-    checkpoint = tmp_path / "checkpoints/last.ckpt"
+def test_a_damaged_checkpoint_is_refused(half_saved, tmp_path, damage, caplog):
+    folder = shutil.copytree(half_saved / "checkpoints", tmp_path / "checkpoints")
+    checkpoint = folder / "last.ckpt"
+    assert resume.last_checkpoint(folder, 0, is_first=False) == checkpoint
     content = bytearray(checkpoint.read_bytes())
     if damage == "truncated":
         del content[-100:]
@@ -135,23 +118,13 @@ def test_a_damaged_checkpoint_is_refused(unbroken, tmp_path, damage):
         weights = torch.load(checkpoint, weights_only=True)["state_dict"]["network.head.weight"]
         content[content.index(weights.numpy().tobytes())] ^= 1
     checkpoint.write_bytes(content)
-    (tmp_path / "calls").unlink()
-    assert ended(tiny_training.train_tiny, tmp_path, paths, nothing) == 0
-    assert (tmp_path / "calls").stat().st_size == STEPS
-    assert_same(tmp_path, expected)
-
-
-def test_damage_is_told(tmp_path, caplog):
-    folder = tmp_path / "checkpoints"
-    assert resume.last_checkpoint(folder, "a", is_first=True) is None
-    (folder / "last.ckpt").write_bytes(b"PK")
-    assert resume.last_checkpoint(folder, "a", is_first=True) is None
-    assert "last.ckpt is damaged: training starts anew" in caplog.text
+    assert resume.last_checkpoint(folder, 0, is_first=True) is None
+    assert "last.ckpt is damaged: training starts again" in caplog.text
     assert [path.name for path in folder.iterdir()] == ["stamp"]
 
 
 def test_devices_after_the_first_only_look(tmp_path):
-    """They may look while the first removes what another configuration left."""
+    """They may look while the first deletes what another configuration left."""
     folder = tmp_path / "checkpoints"
     assert resume.last_checkpoint(folder, "a", is_first=False) is None
     assert not folder.exists()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from psa_core import segmentation
+from psa_core.method import segmentation
 
 
 class Fixed(nn.Module):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from psa_core.superpixels import pool, superpixel_labels
+from psa_core.evaluation.superpixels import pool, superpixel_labels
 
 
 def test_maps_are_averaged_over_each_segment():
@@ -20,7 +20,7 @@ def quarters():
     return image
 
 
-def test_one_label_a_superpixel():
+def test_one_label_per_superpixel():
     """The left squares have 3/4 on average, the right ones 1/4; 1 - M is the background."""
     row = np.array([1, 1, 1, 0] * 4 + [0, 0, 0, 1] * 4, float)
     maps = row[None, None].repeat(32, 1)

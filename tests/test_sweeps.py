@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from psa_core import figures, maps, sweeps, walk
-from psa_core.pairs import neighbour_offsets, pair_slices
+from psa_core.evaluation import figures, sweeps
+from psa_core.method import maps, walk
+from psa_core.method.pairs import neighbour_offsets, pair_slices
 
 GRID = {"alpha": [1, 1.5], "beta": [6, 20], "log2_t": [3, 1]}
 OTHERS = {"gamma": 5, "tolerance": 1e-5}

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from psa_core import tables
+from psa_core.evaluation import tables
 
 
 def scores(stage, split, cat, background):
@@ -33,7 +33,7 @@ def test_stages_side_by_side():
 )
 def test_published_figures_of_the_split(published, figures):
     rows = [("superpixels", "train"), ("cam", "train"), ("cam", "val")]
-    rows += [("labels", "val"), ("segmentation", "val")]
+    rows += [("pseudo_labels", "val"), ("segmentation", "val")]
     table = tables.stages(pd.concat([scores(*row, 20, 60) for row in rows]), published)
     assert table["published"].astype(object).where(table["published"].notna(), None).tolist() == (
         figures

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.polynomial import chebyshev
 
-from psa_core import walk
+from psa_core.method import walk
 
 # The half plane of gamma 5 written out: 4 + 9 + 9 + 7 + 5 = 34 offsets (dy, dx).
 OFFSETS = [

@@ -10,8 +10,9 @@ import torch
 from seeds import SEED
 from torch import nn
 
-from psa_core import networks
 from psa_core.networks import weights
+from psa_core.networks.builder import build
+from psa_core.networks.files import import_weights, write_network
 
 
 class Unit(nn.Module):
@@ -87,7 +88,7 @@ def test_weights_of_another_stage_leave_the_head_new(state, path, caplog):
     torch.save(state | {"f9.weight": torch.zeros(1), "gn8_3.bias": torch.zeros(1)}, path)
     assert_filled(loaded(path, complete=False), state)
     assert f"10 tensors from {path}; new: fc8.weight" in caplog.text
-    with pytest.raises(ValueError, match=r"published.pth: no parameter fc8.weight, which the cam"):
+    with pytest.raises(ValueError, match=r"published.pth: missing parameter fc8.weight of the cam"):
         loaded(path)
 
 
@@ -95,20 +96,20 @@ def test_first_missing_parameter_is_named(state, path):
     del state["b4_1.bn_branch2a.running_var"], state["bn7.bias"]
     torch.save(state, path)
     for complete in (False, True):
-        with pytest.raises(ValueError, match=r"no parameter b4_1.bn_branch2a.running_var, which"):
+        with pytest.raises(ValueError, match=r"missing parameter b4_1.bn_branch2a.running_var of"):
             loaded(path, complete=complete)
 
 
 def test_first_unknown_parameter_is_named(state, path):
     torch.save(state | {"b9.weight": torch.zeros(1), "b8.weight": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match=r"published.pth: parameter b9.weight is none of the cam"):
+    with pytest.raises(ValueError, match=r"published.pth: unexpected parameter b9.weight for"):
         loaded(path)
 
 
 def test_first_parameter_of_another_shape_is_named(state, path):
     torch.save(state | {"fc8.weight": torch.zeros(4, 2, 1, 1)}, path)
     with pytest.raises(
-        ValueError, match=r"fc8.weight has shape \(4, 2, 1, 1\), in .* it has \(5, 2, 1, 1\)"
+        ValueError, match=r"fc8.weight has shape \(4, 2, 1, 1\), expected \(5, 2, 1, 1\) for"
     ):
         loaded(path, complete=False)
 
@@ -119,7 +120,7 @@ def test_truncated_release_file_is_named(state, path, is_zip, part):
     torch.save(state, path, _use_new_zipfile_serialization=is_zip)
     data = path.read_bytes()
     path.write_bytes(data[: int(part * len(data))])
-    with pytest.raises(ValueError, match=r"published.pth: not a readable file of weights"):
+    with pytest.raises(ValueError, match=r"published.pth: not a readable weights file"):
         loaded(path)
 
 
@@ -137,12 +138,12 @@ class Command:
 
 def test_no_code_of_a_file_runs(path, capsys):
     torch.save({"conv1a.weight": Command()}, path)
-    with pytest.raises(ValueError, match=r"published.pth: not a readable file"):
+    with pytest.raises(ValueError, match=r"published.pth: not a readable weights file"):
         loaded(path)
     assert capsys.readouterr().out == ""
 
 
-# MXNet's names of the tiny network, in another order, with the classifier of ImageNet.
+# MXNet's names for the tiny network, in another order.
 MXNET = {
     "arg:bn7_gamma": "bn7.weight",
     "arg:conv1a_weight": "conv1a.weight",
@@ -194,7 +195,7 @@ def test_mxnet_file(state, mxnet, tmp_path, magic, caplog):
 
 
 def test_bytes_of_an_mxnet_file(tmp_path):
-    """Written as a hex dump, not by the function above: float16 [2] and int32 [1, 1]."""
+    """A hex dump, independent of the function above: float16 [2] and int32 [1, 1]."""
     path = tmp_path / "two.params"
     path.write_bytes(
         bytes.fromhex(
@@ -213,7 +214,7 @@ def test_bytes_of_an_mxnet_file(tmp_path):
 
 
 def test_names_of_resnet38_in_mxnet():
-    """Each name of Wu et al.'s kinds, and what the release calls it."""
+    """One name of each kind in Wu et al.'s file, and the release's name for it."""
     expected = {
         "arg:conv1a_weight": "conv1a.weight",
         "arg:res2a_branch1_weight": "b2.conv_branch1.weight",
@@ -230,7 +231,7 @@ def test_names_of_resnet38_in_mxnet():
 
 
 def test_truncated_mxnet_file_is_named_wherever_it_ends(mxnet, tmp_path):
-    """Names come last: a file that ends before is named with the number of the array."""
+    """Arrays come first, in order, then their names."""
     path = tmp_path / "cut.params"
     whole = list_bytes(mxnet)
     starts = {8: "the header", 24: "array 1 of 11"}
@@ -241,7 +242,7 @@ def test_truncated_mxnet_file_is_named_wherever_it_ends(mxnet, tmp_path):
     starts |= {offset + 4: "the names", offset + 8: "name 1 of 11", len(whole) - 1: "name 11 of 11"}
     for length, what in starts.items():
         path.write_bytes(whole[:length])
-        message = f"cut.params: the file ends within {what}; it is truncated, get it again"
+        message = f"cut.params: truncated within {what}; download it again"
         with pytest.raises(ValueError, match=re.escape(message)):
             loaded(path, complete=False)
 
@@ -249,10 +250,13 @@ def test_truncated_mxnet_file_is_named_wherever_it_ends(mxnet, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"arg:bn4b1_branch2a_beta": None}, "no parameter b4_1.bn_branch2a.bias, which the cam"),
-        ({"arg:bn7_gamma": (3,)}, "bn7.weight has shape (3,), in the cam network it has (2,)"),
-        ({"arg:res9a_branch1_weight": (1,)}, "parameter b9.conv_branch1.weight is none of the cam"),
-        ({"arg:fc_momentum": (1,)}, "parameter arg:fc_momentum is none of ResNet38"),
+        ({"arg:bn4b1_branch2a_beta": None}, "missing parameter b4_1.bn_branch2a.bias of the cam"),
+        ({"arg:bn7_gamma": (3,)}, "bn7.weight has shape (3,), expected (2,) for the cam network"),
+        (
+            {"arg:res9a_branch1_weight": (1,)},
+            "unexpected parameter b9.conv_branch1.weight for",
+        ),
+        ({"arg:fc_momentum": (1,)}, "unexpected parameter arg:fc_momentum for ResNet38"),
     ],
 )
 def test_mxnet_file_of_another_network_names_the_parameter(mxnet, tmp_path, change, message):
@@ -269,9 +273,9 @@ def test_mxnet_file_of_another_network_names_the_parameter(mxnet, tmp_path, chan
 @pytest.mark.parametrize(
     ("at", "value", "message"),
     [
-        (28, 1, "array 1 of 1 has storage type 1, only dense"),
-        (32, 99, "array 1 of 1 has 99 dimensions; the file is broken"),
-        (52, 9, "array 1 of 1 has dtype code 9; the file is broken"),
+        (28, 1, "array 1 of 1 has storage type 1, expected dense"),
+        (32, 99, "array 1 of 1 has 99 dimensions; the file is damaged"),
+        (52, 9, "array 1 of 1 has type code 9; the file is damaged"),
         (64, 0, "0 names for 1 arrays"),
     ],
 )
@@ -292,17 +296,17 @@ AFFINITY = SETTINGS | {"channels": [8, 8, 8], "group_norm": False}
 
 @pytest.fixture
 def trained(tmp_path):
-    """A CAM network of this workflow in a file, and itself."""
+    """The file of a CAM network of this workflow, and its weights."""
     torch.manual_seed(5 + SEED)
-    network = networks.build("cam", CAM, 3, pretrained=False)
+    network = build("cam", CAM, 3, pretrained=False)
     network.train()(torch.rand(2, 3, 64, 64))
-    networks.write(tmp_path / "cam.pt", network, "cam", CAM, 3)
+    write_network(tmp_path / "cam.pt", network, "cam", CAM, 3)
     return tmp_path / "cam.pt", network.state_dict()
 
 
 def test_network_of_this_workflow_is_imported_whole(trained, tmp_path):
     path, state = trained
-    networks.import_weights(tmp_path / "new.pt", "cam", CAM | {"weights": str(path)}, 3)
+    import_weights(tmp_path / "new.pt", "cam", CAM | {"weights": str(path)}, 3)
     found = torch.load(tmp_path / "new.pt", weights_only=True)["state"]
     assert found.keys() == state.keys()
     assert all(
@@ -314,22 +318,22 @@ def test_network_of_this_workflow_is_imported_whole(trained, tmp_path):
 
 def test_network_of_another_stage_gives_its_backbone(trained):
     path, state = trained
-    network = networks.build("affinity", AFFINITY | {"weights": str(path)}, 3)
+    network = build("affinity", AFFINITY | {"weights": str(path)}, 3)
     key = "backbone.network.layer4.1.bn2.running_var"
     assert torch.equal(network.state_dict()[key], state[key])
-    with pytest.raises(ValueError, match=r"cam.pt: no parameter f8_3.weight, which the affinity"):
-        networks.import_weights("x.pt", "affinity", AFFINITY | {"weights": str(path)}, 3)
+    with pytest.raises(ValueError, match=r"cam.pt: missing parameter f8_3.weight of the affinity"):
+        import_weights("x.pt", "affinity", AFFINITY | {"weights": str(path)}, 3)
 
 
 def test_random_weights_need_no_file_nor_package(monkeypatch):
     def refuse(*_):
         raise AssertionError("ImageNet weights were asked for")
 
-    monkeypatch.setattr("psa_core.networks.backbone.load_imagenet_weights", refuse)
-    one = networks.build("cam", CAM | {"weights": "random"}, 3).state_dict()
-    two = networks.build("cam", CAM | {"weights": "random"}, 3).state_dict()
+    monkeypatch.setattr("psa_core.networks.timm_backbone.load_imagenet_weights", refuse)
+    one = build("cam", CAM | {"weights": "random"}, 3).state_dict()
+    two = build("cam", CAM | {"weights": "random"}, 3).state_dict()
     assert not torch.equal(
         one["backbone.network.conv1.weight"], two["backbone.network.conv1.weight"]
     )
     with pytest.raises(AssertionError, match=r"were asked for"):
-        networks.build("cam", CAM | {"weights": "imagenet"}, 3)
+        build("cam", CAM | {"weights": "imagenet"}, 3)

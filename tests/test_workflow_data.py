@@ -1,4 +1,4 @@
-"""The workflow on other data than the scenes: folders, and VOC with a test set."""
+"""The workflow on folders with few or no masks or without val, and on VOC with a test set."""
 
 import shutil
 import tarfile
@@ -9,18 +9,21 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from datasets_on_disk import annotation, write_image, write_labels, write_lists, write_text
+from dry_runs import DryRun, jobs_to_run
 from PIL import Image
-from seeds import SEED, TINY_YAML
-from test_workflow import ROOT, snakemake
+from seeds import ROOT, SEED, TINY_YAML
+from workflow_runs import snakemake
 
-from psa_core import networks, segmentation
-from psa_core.artifacts import VOC_PALETTE
-from psa_core.config import complete
 from psa_core.datasets.index import read_image
-from psa_core.datasets.scenes.generate import generate
+from psa_core.method import segmentation
+from psa_core.networks.builder import build
+from psa_core.networks.files import write_network
+from psa_core.runtime.artifacts import VOC_PALETTE, write_array, write_label_map, write_manifest
+from psa_core.runtime.config import complete
 
 TINY = yaml.safe_load(TINY_YAML.read_text())
-TINY["affinity"]["true_masks"], TINY["segmentation"]["upper_bound"] = [], False  # no masks here
+TINY["affinity_labels"]["true_masks"], TINY["segmentation"]["upper_bound"] = [], False  # no masks
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 
 
@@ -35,79 +38,112 @@ def preset(folder: Path, **dataset) -> Path:
 
 
 IMAGES = ("cats/c0", "cats/c1", "cats/c2", "d0", "d1", "d2", "cats/v0", "v1")
-TRAIN = {"cats__c0", "cats__c1", "cats__c2", "d0", "d1", "d2"}
-VAL = {"cats__v0", "v1"}
+TRAIN = ["cats__c0", "cats__c1", "cats__c2", "d0", "d1", "d2"]
+VAL = ["cats__v0", "v1"]
+STAGES = ("cam", "walk", "pseudo_labels", "segmentation")
+PER_SHARD = (
+    "infer_cam",
+    "make_affinity_labels",
+    "infer_affinity",
+    "run_walk",
+    "make_pseudo_labels",
+)
 
 
-def names(folder: Path) -> set[str]:
-    return {path.stem for path in folder.glob("*") if path.suffix != ".txt"}
+def label_of(image: str) -> int:
+    return 1 if "/" in image else 2
+
+
+def write_folder(run: Path) -> Path:
+    """Write six images for training and two for val, no masks; returns a preset for them."""
+    rows = []
+    for image in IMAGES:
+        write_image(run / f"mine/images/{image}.jpg", size=(64, 48))
+        split = "val" if "v" in image else "train"
+        rows.append(f"{image}.jpg,{('cat', 'dog')[label_of(image) - 1]},{split}")
+    write_labels(run / "mine", *rows)
+    return preset(run, format="folder", root=str(run / "mine"))
+
+
+def write_stages(run: Path) -> None:
+    """Write what the stages would make of the images, with random labels."""
+    rng = np.random.default_rng(SEED)
+    results = run / "results"
+    made = {"cam/maps": "npy", "affinity_labels": "png", "walk/labels": "png"}
+    made |= {"walk/scores": "npy", "pseudo_labels": "png", "segmentation/predictions": "png"}
+    for folder, suffix in made.items():
+        part, images = ("val", VAL) if "segmentation" in folder else ("train_aug", TRAIN)
+        pattern = f"{results}/{folder}/{{}}.{suffix}"
+        for image in images:
+            if suffix == "npy":
+                write_array(pattern.format(image), rng.random((1, 3, 4)))
+            else:
+                write_label_map(pattern.format(image), rng.integers(0, 3, (48, 64)))
+        write_manifest(results / folder / f"{part}_0.txt", pattern, images)
+    (results / "segmentation/network.pt").touch()
 
 
 @pytest.fixture(scope="module")
 def unscored(tmp_path_factory) -> Path:
-    """A run of everything on a folder of six images for training and two for val, no masks."""
+    """A run on the folder without masks whose stages are made up; scores and figures are true."""
     run = tmp_path_factory.mktemp("folder")
-    rng = np.random.default_rng(SEED)
-    rows = ["image,labels,split"]
-    for name in IMAGES:
-        path = run / f"mine/images/{name}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(path)
-        label, split = "cat" if "/" in name else "dog", "val" if "v" in name else "train"
-        rows.append(f"{name}.jpg,{label},{split}")
-    (run / "mine/labels.csv").write_text("\n".join(rows))
-    snakemake(run, config=preset(run, format="folder", root=str(run / "mine")))
+    config = write_folder(run)
+    write_stages(run)
+    last = ["list_names", "index_images", "metrics", "figure_stages", "figure_predictions", "all"]
+    snakemake(run, "--allowed-rules", *last, "--", "all", config=config)
     return run
 
 
 def test_folder_without_masks_has_all_but_scores(unscored):
     results = unscored / "results"
-    for stage in ("cam/maps", "affinity/labels", "walk/scores", "walk/labels", "labels"):
-        assert names(results / stage) == TRAIN
-    assert names(results / "segmentation/predictions") == VAL
-    assert names(results / "figures") == {"stages", "predictions"}
+    assert {path.name for path in (results / "figures").iterdir()} == {
+        "stages.png",
+        "predictions.png",
+    }
     assert (results / "metrics.csv").read_text() == (
         "stage,split,class,iou,precision,recall,images\n"
     )
     assert not (results / "metrics").exists()
 
 
-def test_folder_without_val_ends_with_the_model(unscored, tmp_path):
-    rows = (unscored / "mine/labels.csv").read_text().splitlines()
-    shutil.copytree(unscored / "mine", tmp_path / "mine")
-    (tmp_path / "mine/labels.csv").write_text("\n".join(row.rsplit(",", 1)[0] for row in rows))
-    config = preset(tmp_path, format="folder", root=str(tmp_path / "mine"), val_fraction=0)
-    printed = snakemake(tmp_path, "--dry-run", config=config)
-    rules = {line.split()[1] for line in printed.splitlines() if line.startswith("rule ")}
-    stages = ("infer_cam", "label_affinity", "infer_affinity", "random_walk", "refine_labels")
-    trained = {f"train_{stage}:" for stage in ("cam", "affinity", "segmentation")}
-    others = {"prepare_dataset:", "metrics:", "figure_stages:", "all:"}
-    assert rules == {f"{stage}:" for stage in stages} | trained | others
-    assert "results/labels/train_aug_0.txt" in printed
-    assert "val_0" not in printed
+def test_folder_plans_what_its_masks_and_val_allow(tmp_path):
+    """Of a folder without masks; of one without val, too."""
+    config = write_folder(tmp_path)
+    unsplit = tmp_path / "unsplit.yaml"
+    rows = (tmp_path / "mine/labels.csv").read_text().splitlines()
+    write_text(tmp_path / "mine/unsplit.csv", "\n".join(row.rpartition(",")[0] for row in rows))
+    dataset = yaml.safe_load(config.read_text())["dataset"]
+    dataset |= {"labels": "unsplit.csv", "val_fraction": 0}
+    unsplit.write_text(yaml.safe_dump({**TINY, "dataset": dataset}))
+    runs = [DryRun(tmp_path, each, targets=("all",)) for each in (config, unsplit)]
+    rules = ["index_images", *PER_SHARD, *(f"train_{s}" for s in ("cam", "affinity"))]
+    trained = dict.fromkeys([*rules, "train_segmentation", "metrics", "figure_stages"], 1)
+    val = {"index_images": 2, "predict_segmentation": 1, "figure_predictions": 1}
+    assert jobs_to_run(runs) == [trained | {"list_names": 1} | val, trained | {"list_names": 1}]
 
 
 def test_folder_is_scored_where_it_has_masks(unscored, tmp_path):
-    """Of c0, d0 and val's images; the stages of the run without masks stand."""
+    """Of c0, d0 and val's images; what the stages made of the folder without masks stands."""
     run = tmp_path / "run"
     shutil.copytree(unscored, run, symlinks=True)
     for image in ("cats/c0", "d0", "cats/v0", "v1"):
         mask = np.zeros((48, 64), np.uint8)
-        mask[10:30, 20:50] = 1 if "/" in image else 2
+        mask[10:30, 20:50] = label_of(image)
         mask[:4] = 255
         (run / "mine/masks" / image).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(mask).save(run / f"mine/masks/{image}.png")
-    stages = ("cam", "walk", "labels", "segmentation")
-    scoring = ["prepare_dataset", "metrics", *(f"evaluate_{stage}" for stage in stages)]
+    scoring = ["list_names", "index_images", "index_masks", "metrics"]
+    scoring += [f"evaluate_{stage}" for stage in STAGES]
     config = preset(run, format="folder", root=str(run / "mine"))
     snakemake(run, "--allowed-rules", *scoring, "--", "results/metrics.csv", config=config)
 
     table = pd.read_csv(run / "results/metrics.csv").set_index(["stage", "class"])
-    assert tuple(table.index.unique("stage")) == stages
-    assert list(table.loc["labels"].index) == ["background", "cat", "dog", "mean"]
+    assert tuple(table.index.unique("stage")) == STAGES
+    assert list(table.loc["pseudo_labels"].index) == ["background", "cat", "dog", "mean"]
     assert set(table["images"]) == {2}
     for stage, folder, images in (
-        ("labels", "labels", ("cats/c0", "d0")),
+        ("walk", "walk/labels", ("cats/c0", "d0")),
+        ("pseudo_labels", "pseudo_labels", ("cats/c0", "d0")),
         ("segmentation", "segmentation/predictions", ("cats/v0", "v1")),
     ):
         true = np.stack([np.array(Image.open(run / f"mine/masks/{i}.png")) for i in images])
@@ -126,22 +162,23 @@ SUBMISSION = "results/VOC2012/Segmentation/comp6_test_cls"
 
 
 def test_submission_has_vocs_layout_indices_and_palette(tmp_path):
-    devkit = tmp_path / "VOC2012"
-    generate(devkit, train=8, val=2, seed=0)
-    tested = ["scene_50002", "scene_50001"]
-    (devkit / "ImageSets/Segmentation/test.txt").write_text("\n".join(tested))
-    (devkit / "ImageSets/Segmentation/val.txt").write_text("")
-    for image in tested:
-        (devkit / f"Annotations/{image}.xml").unlink()
-        (devkit / f"SegmentationClass/{image}.png").unlink()
-    dataset = {"format": "voc", "root": str(devkit), "test": "test", "limit": 8}
+    devkit, tested = tmp_path / "VOC2012", {"2008_000002": (64, 48), "2008_000001": (48, 64)}
+    trained = [f"2007_{number:06}" for number in range(TINY["cam"]["training"]["batch_size"])]
+    for number, image in enumerate(trained):
+        write_image(devkit / f"JPEGImages/{image}.jpg")
+        name = ("sheep", "cat")[number % 2]
+        write_text(devkit / f"Annotations/{image}.xml", annotation(name))
+    for image, size in tested.items():  # neither masks nor annotations
+        write_image(devkit / f"JPEGImages/{image}.jpg", size=size)
+    write_lists(devkit, train=" ".join(trained), val="", test=" ".join(tested))
     # sheep is 17 in VOC, cat 8; here they are 1 and 2
-    config = preset(tmp_path, **dataset, classes=["sheep", "cat"], train_aug="train")
+    dataset = {"format": "voc", "root": str(devkit), "test": "test", "classes": ["sheep", "cat"]}
+    config = preset(tmp_path, **dataset, train_aug="train", train="val")
     settings = complete(yaml.safe_load(config.read_text()), SCHEMA)["segmentation"]
     images = {image: read_image(devkit / f"JPEGImages/{image}.jpg") for image in tested}
     for seed in range(SEED, SEED + 100):  # the first network that sees several classes in each
         torch.manual_seed(seed)
-        network = networks.build("segmentation", settings["network"], 2).eval()
+        network = build("segmentation", settings["network"], 2).eval()
         expected = {
             image: segmentation.predict(network, [pixels], **settings["inference"])[0]
             for image, pixels in images.items()
@@ -149,9 +186,9 @@ def test_submission_has_vocs_layout_indices_and_palette(tmp_path):
         if all(len(np.unique(labels)) > 1 for labels in expected.values()):
             break
     path = tmp_path / "results/segmentation/network.pt"
-    networks.write(path, network, "segmentation", settings["network"], 2)
+    write_network(path, network, "segmentation", settings["network"], 2)
 
-    allowed = ["--allowed-rules", "prepare_dataset", "predict_test", "submission"]
+    allowed = ["--allowed-rules", "index_images", "predict_test", "submission"]
     target = ["--config", "device=cpu", "--", "results/submission.tar.gz"]
     snakemake(tmp_path, *allowed, *target, config=config)
 

@@ -1,7 +1,8 @@
-"""Trainings of two layers, for tests that kill them or run them on several devices."""
+"""Trainings of networks of two layers, for tests that kill them or run them on several devices."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -13,9 +14,11 @@ import torch
 from seeds import SEED
 from torch import nn
 
-from psa_core import affinity, cam, logs, segmentation, training
-from psa_core.artifacts import write_table
-from psa_core.augmentation import TrainingImages, training_transform
+from psa_core.method import affinity, cam, segmentation
+from psa_core.runtime import logs
+from psa_core.runtime.artifacts import write_table
+from psa_core.training.augmentation import TrainingImages, training_transform
+from psa_core.training.loop import Machine, fit
 
 OPTIMIZER = {
     "name": "sgd",
@@ -31,6 +34,24 @@ TRANSFORM = {
     "longest_side": [16, 24],
     "color_jitter": {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1},
 }
+ALONE = Machine("cpu", devices=1, threads=1)
+
+# A new process takes seconds to import torch and Lightning; a fork of a server that has does not.
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(["psa_core.training.loop", "psa_core.method.affinity"])
+
+
+def start(target: Callable, *arguments: object, **environment: str):
+    """Call a function in a new process with more environment variables."""
+    process = FORKSERVER.Process(target=_run, args=(target, arguments, environment))
+    process.start()
+    return process
+
+
+def _run(target: Callable, arguments: tuple, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    multiprocessing.set_start_method("fork", force=True)  # of loader workers, as in a job
+    target(*arguments)
 
 
 class Tiny(nn.Module):
@@ -52,10 +73,15 @@ def losses(network, images, labels):
     return {"fit": fit, "size": size, "loss": fit + 0.01 * size}
 
 
+def tiny_images(paths: list[Path], seed: int = SEED) -> TrainingImages:
+    labels = [torch.tensor([float(i % 2), 1 - i % 2]) for i in range(len(paths))]
+    return TrainingImages(paths, labels, training_transform(**TRANSFORM), seed=seed)
+
+
 def train_tiny(
-    folder: Path, paths: list[Path], before_step: Callable[[int], None], *, workers: int = 0
+    folder: Path, paths: list[Path], before_step: Callable[[int], None] = lambda _: None
 ) -> None:
-    """Twelve steps of the tiny network; writes network.pt, losses.csv and, at each step, calls."""
+    """Twelve steps; writes network.pt, losses.csv and, before each step, a byte to `calls`."""
 
     def called(network, images, labels):
         with open(folder / "calls", "a") as calls:
@@ -63,21 +89,18 @@ def train_tiny(
         before_step((folder / "calls").stat().st_size)
         return losses(network, images, labels)
 
-    torch.set_num_threads(1)
     torch.manual_seed(3 + SEED)
     network = Tiny()
-    labels = [torch.tensor([float(i % 2), 1 - i % 2]) for i in range(len(paths))]
-    images = TrainingImages(paths, labels, training_transform(**TRANSFORM), seed=SEED)
-    table = training.fit(
-        network, called, images, epochs=3, batch_size=2, optimizer=OPTIMIZER, seed=SEED,
-        folder=folder / "checkpoints", stamp=0, device=torch.device("cpu"), workers=workers,
+    table = fit(
+        network, called, tiny_images(paths), epochs=3, batch_size=2, optimizer=OPTIMIZER,
+        machine=ALONE, folder=folder / "checkpoints", stamp=0,
     )  # fmt: skip
     torch.save(network.state_dict(), folder / "network.pt")
     write_table(folder / "losses.csv", table)
 
 
 def train_as_allowed(folder: Path, paths: list[Path]) -> None:
-    """Steps of 20 ms, to be killed; as many of them, in all runs, as folder/allowed has bytes."""
+    """Steps of 20 ms; all runs together may take as many as folder/allowed has bytes."""
 
     def wait(step):
         time.sleep(0.02)
@@ -99,18 +122,18 @@ def train_until_half_saved(folder: Path, paths: list[Path]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     torch.save = save_half
-    train_tiny(folder, paths, lambda _: None)
+    train_tiny(folder, paths)
 
 
 def train_until_signalled(folder: Path, paths: list[Path], number: int) -> None:
-    """A signal to this process and its workers, as SLURM sends it, in the sixth step."""
+    """Signals itself and its workers in the sixth step, as SLURM does."""
 
     def send(step):
         if step == 6:
             os.killpg(0, number)
 
     os.setpgid(0, 0)
-    train_tiny(folder, paths, send, workers=1)
+    train_tiny(folder, paths, send)
 
 
 class Stages(nn.Module):
@@ -150,10 +173,10 @@ def stage_losses(network: Stages, images: torch.Tensor, labels: torch.Tensor) ->
 
 
 def train_stages(folder: Path, images: Path, devices: int, fails: int = -1) -> None:
-    """Twenty steps of four images, an epoch each; writes network.pt and losses.csv.
+    """Twenty epochs of one step of four images; writes log, network.pt and losses.csv.
 
-    In double precision: steps amplify how sums of floats round, which differs with the devices.
-    fails: the device that fails in the second step.
+    In double precision: training amplifies how sums of floats round, which differs with the
+    devices. fails: the device that fails in the second step.
     """
     steps = []
 
@@ -163,24 +186,35 @@ def train_stages(folder: Path, images: Path, devices: int, fails: int = -1) -> N
             raise RuntimeError("no memory left")
         return stage_losses(network, images, labels)
 
-    torch.set_num_threads(1)
     torch.manual_seed(3 + SEED)
     network = Stages().double()
     paths = sorted(images.glob("*.png"))
     targets = [path.parent / "labels" / path.name for path in paths]
     transform = training_transform(**TRANSFORM | {"crop_size": 40, "longest_side": [40, 48]})
-    table = training.fit(
-        network, checked, TrainingImages(paths, targets, transform, seed=SEED), epochs=20,
-        batch_size=4, optimizer=OPTIMIZER | {"name": "adamw", "learning_rate": 0.01}, seed=SEED,
-        folder=folder / "checkpoints", stamp=0, device=torch.device("cpu"), devices=devices,
-    )  # fmt: skip
+    with logs.stage(folder / "log"):
+        table = fit(
+            network, checked, TrainingImages(paths, targets, transform, seed=SEED), epochs=20,
+            batch_size=4, optimizer=OPTIMIZER | {"name": "adamw", "learning_rate": 0.01},
+            machine=Machine("cpu", devices, threads=1), folder=folder / "checkpoints", stamp=0,
+        )  # fmt: skip
     assert set(steps) == {4 // devices}
     if table is not None:
         torch.save(network.state_dict(), folder / "network.pt")
         table.to_csv(folder / "losses.csv", index=False)
 
 
+def train_stages_as_script(folder: Path, images: Path, fails: int) -> None:
+    """This file run as a script for two devices; Lightning starts the second by the command line.
+
+    What both print goes to folder/printed.
+    """
+    with open(folder / "printed", "w") as printed:
+        os.dup2(printed.fileno(), sys.stderr.fileno())
+    sys.argv = [__file__, str(folder), str(images), "2", str(fails)]
+    sys.modules["__main__"].__spec__ = None  # as of a script; pytest may run by `python -m`
+    train_stages(folder, images, 2, fails)
+
+
 if __name__ == "__main__":
     folder, images, devices, fails = sys.argv[1:]
-    with logs.stage(Path(folder) / "log"):
-        train_stages(Path(folder), Path(images), int(devices), int(fails))
+    train_stages(Path(folder), Path(images), int(devices), int(fails))

@@ -1,4 +1,4 @@
-"""Training images decoded once: one HDF5 file with an array for each, under its path."""
+"""Training images decoded once, in one HDF5 file with one array per image, named by its path."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from psa_core.artifacts import REBUILD, remove_left, replacing
 from psa_core.datasets.index import read_image
+from psa_core.runtime.artifacts import REBUILD, remove_left, replacing
 
 
 def write_cache(
@@ -22,14 +22,14 @@ def write_cache(
     threads: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Decode images into one file, uint8 [H, W, 3] each, a chunk an image.
+    """Decode images into one file, each as uint8 [H, W, 3] in one chunk.
 
-    longest_side: larger images are reduced to it, in pixels; None keeps the size of all.
-    progress: called with (images done, images in all) after each image.
+    longest_side: images with a longer side are reduced to it, in pixels; None reduces none.
+    progress: called with (images done, total) after each image.
     Raises DatasetError naming an image that cannot be decoded.
     """
 
-    def read(path):
+    def read(path: str) -> np.ndarray:
         return reduced(read_image(path), longest_side)
 
     remove_left(cache)
@@ -40,7 +40,7 @@ def write_cache(
     ):
         file.attrs["longest_side"] = str(longest_side)
         done = 0
-        while done < len(paths):  # a few at a time, to bound the memory
+        while done < len(paths):  # a few at a time, to limit the memory
             some = paths[done : done + 4 * threads]
             for path, image in zip(some, readers.map(read, some), strict=True):
                 file.create_dataset(path, data=image, chunks=image.shape)
@@ -50,7 +50,7 @@ def write_cache(
 
 
 def reduced(image: np.ndarray, longest_side: int | None) -> np.ndarray:
-    """An image uint8 [H, W, 3] at most so large: each pixel averages all that it covers."""
+    """An image, uint8 [H, W, 3], reduced to a longest side with antialiasing; never enlarged."""
     height, width = image.shape[:2]
     scale = (longest_side or max(height, width)) / max(height, width)
     if scale >= 1:
@@ -62,7 +62,7 @@ def reduced(image: np.ndarray, longest_side: int | None) -> np.ndarray:
 def read_cached(cache: str | Path, path: str | Path) -> np.ndarray:
     """One image of the cache, uint8 [H, W, 3].
 
-    The file is opened each time (0.2 ms), so that no process inherits it open from another.
+    The file is opened each time (0.2 ms), so that forked processes do not share an open file.
     Raises ValueError naming a file that is broken or lacks the image.
     """
     try:
@@ -73,9 +73,9 @@ def read_cached(cache: str | Path, path: str | Path) -> np.ndarray:
 
 
 def longest_side_of(cache: str | Path) -> str:
-    """The `longest_side` that a cache was written with, as text.
+    """The `longest_side` that a cache was written with, as text ("None" for None).
 
-    Raises ValueError naming a file that is broken.
+    Raises ValueError naming a broken file.
     """
     try:
         with h5py.File(cache) as file:

@@ -1,208 +1,257 @@
-"""The index of a data set: every image and mask checked once, before hours of work.
+"""The index: images and masks of a shard, each file checked once before hours of work.
 
-`prepare` makes index.csv and classes.csv; the stages read those and never the user's format.
+Stages read these tables and masks, never the user's own files of labels and lists.
 """
 
-from collections.abc import Callable, Sequence
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from psa_core.datasets import format_of
-from psa_core.datasets.source import LISTS, DatasetError, Source, fail, union
+from psa_core.datasets import formats
+from psa_core.datasets.formats.source import DatasetError, Source, fail, union
 
 SMALLEST_SIDE = 32  # one cell of a feature map at output stride 32
-UNLISTED = 254  # entry of Classes.lookup for a value that no mask may hold
+UNLISTED = 254  # in place of a class index, for values that no mask may hold
 
 
-@dataclass(frozen=True)
-class Classes:
-    """The classes and what the values of a mask mean.
+class ImageRow(NamedTuple):
+    """One image of the index.
 
-    names: class names without background; names[k] has index k + 1.
-    lookup: uint8 [256], class index of each mask value: 0 background, 1..C, 255 ignore.
+    image: its id. path: of the file. sha256: digest of the file's contents, hexadecimal.
+    labels: class names in class order. classes: their indices 1..C. Both are empty for an image
+    that is only in test. height, width: in pixels.
     """
 
-    names: tuple[str, ...]
-    lookup: np.ndarray = field(repr=False, compare=False)
-
-    def indices(self, labels: str) -> list[int]:
-        """Class indices (1..C, sorted) of the index's column `labels`, e.g. "cat;dog"."""
-        return sorted(self.names.index(name) + 1 for name in labels.split(";") if name)
-
-    def mask_values(self, labels: np.ndarray) -> np.ndarray:
-        """Class indices (0..C) as the values that they have in the data set's masks, uint8."""
-        values = [np.flatnonzero(self.lookup == i)[0] for i in range(len(self.names) + 1)]
-        return np.array(values, np.uint8)[labels]
-
-    def read_mask(self, path: str | Path) -> np.ndarray:
-        """Mask as class indices, uint8 [H, W].
-
-        Raises DatasetError where it is no 8-bit PNG of one channel, or holds an unlisted value.
-        """
-        image = _open(path)
-        if problem := _mask_problem(path, image, self.lookup):
-            raise DatasetError(problem)
-        return self.lookup[np.asarray(image)]
+    image: str
+    path: str
+    sha256: str
+    labels: tuple[str, ...]
+    classes: tuple[int, ...]
+    height: int
+    width: int
 
 
-def prepare(
-    dataset: dict, *, progress: Callable[[int, int], None] | None = None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Check a whole data set and describe it in two tables.
+def describe_images(
+    dataset: dict,
+    images: Sequence[str],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Decode the images of a shard and describe them in a table, one row per image.
 
-    dataset: the config section of that name, format voc or folder (scenes are read as voc).
-    progress: called with (images done, images in all) after each image.
-    Returns the index, one row an image (image, path, labels, mask, height, width, train_aug,
-    train, val, test), and the classes, one row a mask value (mask_value, index, name).
-    Every image is decoded and every mask compared with its image and the classes.
-    Raises DatasetError for all problems together, each with file, value and remedy.
+    dataset: the config section of that name. images: their ids.
+    progress: called with (images done, total) after each image.
+    Returns the columns of `ImageRow`, labels and classes joined by ";".
+    Raises DatasetError for all problems together, each with file, value and remedy: an image that
+    cannot be decoded, is smaller than SMALLEST_SIDE, has no 8-bit channels or another size than its
+    mask, or whose annotation cannot be used. Problems of the lists come first, alone.
     """
-    source = format_of(dataset).read(dataset)
-    problems = source.problems + _class_problems(source, dataset)
-    classes = pd.DataFrame(source.coding, columns=["mask_value", "index", "name"])
-    lookup = _lookup(classes)
-    images = [image for image in union(source.lists) if image in source.images]
-    sizes = {}
-
-    def check(image):
-        return _check_files(source.images[image], source.masks.get(image), lookup)
-
+    source = _read_source(dataset, images)
+    problems: list[str] = []
+    unread = {i: source.annotations[i] for i in images if i in source.annotations}
+    labels = {image: source.labels.get(image, []) for image in images}
+    if unread:
+        labels |= formats.FORMATS[dataset["format"]].read_annotations(unread, problems)
+    rows = []
     with ThreadPoolExecutor() as pool:  # Pillow decodes without the interpreter's lock
-        for done, (image, (size, found)) in enumerate(
-            zip(images, pool.map(check, images), strict=True), start=1
-        ):
-            sizes[image] = size
+        described = pool.map(partial(_describe, source), images)
+        for done, (image, (digest, size, found)) in enumerate(zip(images, described, strict=True)):
             problems += found
+            classes = [source.names.index(name) + 1 for name in labels[image]]
+            shown = ";".join(labels[image]), ";".join(map(str, classes))
+            rows.append((image, source.images[image], digest, *shown, *size))
             if progress:
-                progress(done, len(images))
+                progress(done + 1, len(images))
     if problems:
         fail(problems)
-    return _index(source, images, sizes), classes
+    return pd.DataFrame(rows, columns=ImageRow._fields)
 
 
-def read_index(path: str | Path, images: Sequence[str] | None = None) -> pd.DataFrame:
-    """The index that `prepare` made, with its column types; `mask` is "" where there is none.
+def read_images(
+    tables: str | Path | Iterable[str | Path],
+    *,
+    only: str | None = None,
+    listed: Iterable[str] | None = None,
+) -> list[ImageRow]:
+    """Rows of tables of `describe_images`, as `write_table` wrote them, sorted by image id.
 
-    images: only the rows of these images, in their order. Raises KeyError where one has no row.
+    tables: one file or several. only: the id of the only image to return; it takes precedence over
+    listed. listed: ids of the images to return; None returns all.
     """
-    texts = ("image", "path", "labels", "mask")
-    table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
-    if images is None:
-        return table
-    return table.set_index("image", drop=False).loc[list(images)].reset_index(drop=True)
+    paths = [tables] if isinstance(tables, str | Path) else tables
+    wanted = {only} if only else None if listed is None else set(listed)
+    texts = dict.fromkeys(("image", "path", "sha256", "labels", "classes"), str)
+    rows = [
+        ImageRow(
+            row.image,
+            row.path,
+            row.sha256,
+            tuple(filter(None, row.labels.split(";"))),
+            tuple(map(int, filter(None, row.classes.split(";")))),
+            row.height,
+            row.width,
+        )
+        for path in paths
+        for row in pd.read_csv(path, dtype=texts, keep_default_na=False).itertuples(index=False)
+        if wanted is None or row.image in wanted
+    ]
+    return sorted(rows)
 
 
-def read_classes(path: str | Path) -> Classes:
-    """The classes.csv that `prepare` made."""
-    table = pd.read_csv(path, dtype={"name": str}, keep_default_na=False)
-    classes = table[table["index"].between(1, UNLISTED - 1)].sort_values("index")
-    return Classes(tuple(classes["name"]), _lookup(table))
+def check_classes(images: Iterable[ImageRow], names: Sequence[str]) -> None:
+    """Raises DatasetError naming the classes that no image shows: they cannot be learned."""
+    present = {name for row in images for name in row.labels}
+    if absent := [name for name in names if name not in present]:
+        raise DatasetError(
+            f"dataset.classes: no training image shows {', '.join(absent)}: add images, or leave "
+            "them out"
+        )
+
+
+def read_masks(
+    dataset: dict,
+    images: Sequence[str],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """(image id, mask) for the images of a shard that have a mask.
+
+    dataset: the config section of that name. images: their ids.
+    progress: called with (masks done, total) after each mask.
+    A mask is uint8 [H, W]: 0 is the background, 1..C are the classes, 255 is ignored.
+    Raises DatasetError, after the last mask, for all problems together: a mask that cannot be
+    decoded, has other than one 8-bit channel, another size than its image, or a value that is not
+    a class. Problems of the lists come first, alone.
+    """
+    source = _read_source(dataset, images)
+    lookup = np.full(256, UNLISTED, np.uint8)
+    for value, index, _ in source.coding:
+        lookup[value] = index
+    masked = [image for image in images if image in source.masks]
+    problems = []
+    for done, image in enumerate(masked, start=1):
+        mask, found = _read_mask(source, lookup, image)
+        if mask is not None:
+            yield image, mask
+        problems += found
+        if progress:
+            progress(done, len(masked))
+    if problems:
+        fail(problems)
 
 
 def read_image(path: str | Path) -> np.ndarray:
     """Image as RGB, uint8 [H, W, 3], writable.
 
-    Grey, palette, RGBA and CMYK images are converted. The pixels stay in stored order: a mask
-    is aligned with them, so an EXIF orientation is not applied, as in VOC's tools.
+    Grey, palette, RGBA and CMYK images are converted. The EXIF orientation is not applied, as in
+    VOC's tools: masks are aligned with the pixels as they are stored.
     Raises DatasetError, with the path, where the file cannot be decoded.
     """
-    return np.array(_open(path).convert("RGB"))
+    return np.array(_decode(path, path).convert("RGB"))
 
 
-def _open(path: str | Path) -> Image.Image:
+def _read_source(dataset: dict, images: Sequence[str]) -> Source:
+    """Raises DatasetError where there is a problem, also one that is newer than the plan."""
+    source = formats.read(dataset)
+    if source.problems:
+        fail(source.problems)
+    listed = set(union(source.lists))
+    if lost := [image for image in images if image not in listed]:
+        raise DatasetError(
+            f"{', '.join(lost)}: no longer in the lists of the data set, which changed during the "
+            "run: start the workflow again"
+        )
+    return source
+
+
+def _decode(path: str | Path, content: str | Path | io.BytesIO) -> Image.Image:
     """The decoded image in its own mode."""
     try:
-        with Image.open(path) as image:
+        with Image.open(content) as image:
             image.load()
             return image
     except Exception as error:  # Pillow's decoders raise a dozen types on damaged files
         raise DatasetError(f"{path}: cannot be decoded ({error}): replace the file") from error
 
 
-def _check_files(
-    path: Path, mask: Path | None, lookup: np.ndarray
-) -> tuple[tuple[int, int], list[str]]:
-    """(width, height) of an image, and what is wrong with it and its mask."""
+def _size(path: str) -> tuple[int, int] | None:
+    """(width, height) of an image by its header; None where it is damaged."""
     try:
-        image = _open(path)
+        with Image.open(path) as image:
+            return image.size
+    except Exception:  # as in `_decode`
+        return None
+
+
+def _describe(source: Source, image: str) -> tuple[str, tuple[int, int], list[str]]:
+    """(SHA-256, (height, width), problems) of an image, whose mask must have its size."""
+    path = source.images[image]
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        return "", (0, 0), [f"{path}: {error.strerror}: restore the file or correct the lists"]
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        decoded = _decode(path, io.BytesIO(content))
     except DatasetError as error:
-        return (0, 0), [str(error)]
+        return digest, (0, 0), [str(error)]
     problems = []
-    width, height = image.size
-    if min(image.size) < SMALLEST_SIDE:
+    if min(decoded.size) < SMALLEST_SIDE:
         problems.append(
-            f"{path}: {width} x {height} pixels: at least {SMALLEST_SIDE} a side are needed; "
-            "enlarge it or take it out of the lists"
+            f"{path}: {decoded.width} x {decoded.height} pixels: each side needs at least "
+            f"{SMALLEST_SIDE}; enlarge it or take it out of the lists"
         )
-    if image.mode.startswith(("I", "F")):
-        problems.append(f"{path}: pixels of mode {image.mode}: save it with 8 bits a channel")
-    if mask is not None:
-        try:
-            found = _open(mask)
-        except DatasetError as error:
-            return image.size, [*problems, str(error)]
-        if found.size != image.size:
-            problems.append(
-                f"{mask}: {found.width} x {found.height} pixels, its image {path} has "
-                f"{width} x {height}: make the mask again at the image's size"
-            )
-        if problem := _mask_problem(mask, found, lookup):
-            problems.append(problem)
-    return image.size, problems
+    if decoded.mode.startswith(("I", "F")):
+        problems.append(f"{path}: pixels of mode {decoded.mode}: save it with 8 bits per channel")
+    if mask := source.masks.get(image):
+        problems += _size_problems(path, decoded.size, mask, _size(mask))
+    return digest, (decoded.height, decoded.width), problems
 
 
-def _mask_problem(path: str | Path, mask: Image.Image, lookup: np.ndarray) -> str | None:
+def _size_problems(
+    path: str, size: tuple[int, int] | None, mask: str, mask_size: tuple[int, int] | None
+) -> list[str]:
+    """A size of None, of a damaged file, is no problem here: that file has its own."""
+    if size is None or mask_size is None or size == mask_size:
+        return []
+    return [
+        f"{mask}: {mask_size[0]} x {mask_size[1]} pixels, but its image {path} has {size[0]} x "
+        f"{size[1]}: make the mask again at the image's size"
+    ]
+
+
+def _read_mask(
+    source: Source, lookup: np.ndarray, image: str
+) -> tuple[np.ndarray | None, list[str]]:
+    """(mask as class indices, no problem), or None and what is wrong with it."""
+    path = source.masks[image]
+    try:
+        mask = _decode(path, path)
+    except DatasetError as error:
+        return None, [str(error)]
+    image_path = source.images[image]
+    problems = _size_problems(image_path, _size(image_path), path, mask.size)
     if mask.mode not in ("L", "P"):
-        return (
-            f"{path}: mode {mask.mode}, a mask has one channel of 8 bits: save class indices as "
-            "a grey or palette PNG (colours: look each up in your palette first)"
+        problems.append(
+            f"{path}: mode {mask.mode}, but a mask has one channel of 8 bits: save class indices "
+            "as a grey or palette PNG (colours: look each up in your palette first)"
         )
+        return None, problems
     present = np.flatnonzero(mask.histogram())
     unlisted = present[lookup[present] == UNLISTED].tolist()
     if unlisted:
         listed = np.flatnonzero(lookup != UNLISTED).tolist()
-        return f"{path}: values {unlisted} are no class: use {listed}, or correct dataset.classes"
-    return None
-
-
-def _class_problems(source: Source, dataset: dict) -> list[str]:
-    """Classes without an image to learn from; a quick try with `limit` may lack some."""
-    present = {name for image in source.lists["train_aug"] for name in source.labels.get(image, ())}
-    absent = [name for name in source.names if name not in present]
-    if dataset.get("limit") or not present or not absent:
-        return []
-    elsewhere = {name for names in source.labels.values() for name in names}
-    if dataset["format"] == "folder" and elsewhere & set(absent):
-        remedy = "take it out of the labels, masks and classes of the others"
-    else:
-        remedy = f"write dataset.classes: [{', '.join(n for n in source.names if n in present)}]"
-    shown = ", ".join(absent)
-    return [f"dataset.classes: no image of train_aug shows {shown}: add images, or {remedy}"]
-
-
-def _lookup(classes: pd.DataFrame) -> np.ndarray:
-    lookup = np.full(256, UNLISTED, np.uint8)
-    lookup[classes["mask_value"]] = classes["index"]
-    return lookup
-
-
-def _index(source: Source, images: list[str], sizes: dict[str, tuple[int, int]]) -> pd.DataFrame:
-    masks = (source.masks.get(image) for image in images)
-    table = pd.DataFrame(
-        {
-            "image": images,
-            "path": [source.images[image].as_posix() for image in images],
-            "labels": [";".join(source.labels.get(image, ())) for image in images],
-            "mask": ["" if mask is None else mask.as_posix() for mask in masks],
-            "height": [sizes[image][1] for image in images],
-            "width": [sizes[image][0] for image in images],
-        }
-    )
-    for key in LISTS:
-        table[key] = table["image"].isin(source.lists[key]).astype(int)
-    return table
+        problems.append(
+            f"{path}: values {unlisted} are not classes: use {listed}, or correct dataset.classes"
+        )
+    return None if problems else lookup[np.asarray(mask)], problems

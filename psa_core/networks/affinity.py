@@ -10,18 +10,27 @@ from torch import nn
 
 from psa_core.networks.backbone import Backbone
 
+LABEL_STRIDE = 8  # pixels per cell of the affinities and of the labels that they learn (paper)
+
 
 class AffinityNetwork(nn.Module):
     """Three levels of the backbone, each reduced by a 1x1 convolution, joined at stride 8.
 
-    channels: widths that the levels are reduced to, finest first; the feature has their sum.
+    channels: widths that the levels are reduced to, finest first; a feature has D, their sum.
     group_norm: normalise each reduced level (groups of 8 channels), as the release does with VGG16.
-    """
 
-    stride = 8
+    `stride` is that of the backbone's finest level, in pixels. Raises ValueError if it is not 8.
+    """
 
     def __init__(self, backbone: Backbone, *, channels: Sequence[int], group_norm: bool):
         super().__init__()
+        self.stride = backbone.level_strides[0]
+        if self.stride != LABEL_STRIDE:
+            raise ValueError(
+                f"the affinity network cannot use backbone '{backbone.name}': its finest level has "
+                f"stride {self.stride}, but affinity labels are reduced to stride {LABEL_STRIDE}; "
+                "choose a ResNet, ConvNeXt or EfficientNet"
+            )
         self.backbone = backbone
         self.reduce = nn.ModuleList(
             nn.Sequential(
@@ -36,8 +45,8 @@ class AffinityNetwork(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Features float [B, D, ceil(H / 8), ceil(W / 8)] of images [B, 3, H, W] in [0, 1].
 
-        H and W must be multiples of the backbone's coarsest stride for the map to cover the image
-        exactly; coarser levels are upsampled to the finest one, which is at stride 8.
+        H and W must be multiples of `backbone.stride` for the map to cover the image exactly.
+        Coarser levels are upsampled to the finest one.
         """
         features = self.backbone(images).levels
         size = features[0].shape[2:]

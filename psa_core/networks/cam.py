@@ -9,14 +9,14 @@ from psa_core.networks.backbone import Backbone
 
 
 class CamNetwork(nn.Module):
-    """Backbone, [3x3 convolution], dropout, global average pooling, linear classifier, no bias.
+    """Backbone, optional 3x3 convolution, dropout, global average pooling, linear classifier.
 
-    The classifier is a 1x1 convolution, so that the same weights score the pooled features
-    (`forward`) and every cell of the map (`activations`), as eq. 1 of the paper asks.
+    The classifier is a 1x1 convolution without bias, so that the same weights score the pooled
+    features (`forward`) and every cell of the map (`activations`; paper, eq. 1).
 
     classes: number of object classes C.
-    channels: width of the paper's 3x3 convolution before pooling; None leaves it out.
-    dropout: probability that a channel is dropped, in [0, 1).
+    channels: width of the paper's 3x3 convolution before pooling; None for no convolution.
+    dropout: probability of dropping a channel, in [0, 1).
     """
 
     def __init__(

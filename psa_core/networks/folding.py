@@ -1,4 +1,4 @@
-"""Batch norms that do not train, taken into the convolutions before them."""
+"""Folding of batch norms into convolutions, for inference."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @torch.no_grad()
 def fold_batch_norms(network: Network) -> Network:
-    """A copy of a network in evaluation mode with its batch norms taken into its convolutions.
+    """A copy of a network in evaluation mode with its batch norms folded into its convolutions.
 
-    Saves a pass over the activations for each norm. One forward pass of a small image shows which
-    convolution feeds which norm, so no network has to be known; a network whose output then differs
-    by over 1e-4 of its greatest value (where a convolution feeds more than its norm) is returned
-    as it is.
+    Saves a pass over the activations for each norm. A forward pass of a 64 x 64 image shows which
+    convolution feeds which norm, whatever the network. If folding changes its output by more than
+    1e-4 of the largest value, because a convolution feeds more than its norm, the network itself is
+    returned, unchanged.
     """
     image = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
     expected = network(image)
@@ -30,26 +30,25 @@ def fold_batch_norms(network: Network) -> Network:
         _fold(folded, convolution, norm)
     if (folded(image) - expected).abs().max() <= 1e-4 * expected.abs().max():
         return folded
-    log.info("batch norms are not taken into the convolutions: the outputs would change")
+    log.info("batch norms are not folded into the convolutions: the outputs would change")
     return network
 
 
 def _pairs(network: nn.Module, image: torch.Tensor) -> list[tuple[str, str]]:
-    """Names of (convolution, norm) of which the one's output is the other's input."""
-    produced: dict[
-        int, tuple[str, torch.Tensor]
-    ] = {}  # the tensor is kept, so its id stays its own
+    """Names of (convolution, norm) where the output of the first is the input of the second."""
+    # By id of the output, which is kept so that no later tensor gets its id.
+    produced: dict[int, tuple[str, torch.Tensor]] = {}
     pairs, hooks = [], []
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
 
-            def keep(_, __, output, name=name):
+            def keep(_: nn.Module, __: object, output: torch.Tensor, name: str = name) -> None:
                 produced[id(output)] = name, output
 
             hooks.append(module.register_forward_hook(keep))
         elif isinstance(module, nn.BatchNorm2d):
 
-            def match(_, inputs, name=name):
+            def match(_: nn.Module, inputs: tuple[torch.Tensor, ...], name: str = name) -> None:
                 if id(inputs[0]) in produced:
                     pairs.append((produced[id(inputs[0])][0], name))
 
@@ -66,5 +65,5 @@ def _fold(network: nn.Module, convolution: str, norm: str) -> None:
         conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
     )
     parent, _, child = norm.rpartition(".")
-    # timm's norms hold the activation that follows them.
+    # timm's norm layers include the activation that follows them.
     setattr(network.get_submodule(parent), child, getattr(bn, "act", nn.Identity()))

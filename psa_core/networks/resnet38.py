@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import re
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from psa_core.networks.backbone import IMAGENET_MEAN, IMAGENET_STD, Features
+from psa_core.networks.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, Features
 
 
-class ResNet38(nn.Module):
+class ResNet38(Backbone):
     """The paper's backbone, with the parameter names of its published weights.
 
-    frozen_stages: so many of its seven stages keep their weights: 1 is conv1a, 2 adds b2, b2_1 and
-    b2_2 (paper), and so on. All batch norms are frozen and in evaluation mode, always.
+    frozen_stages: number of leading stages to freeze, of seven: 1 is conv1a, 2 adds b2, b2_1 and
+    b2_2 (paper), and so on. All batch norms are always frozen and in evaluation mode.
 
-    Its interface is that of `Backbone`; levels: the activated inputs of b5 and of b6, the output.
+    Levels: the activated inputs of b5 and of b6, the output.
     """
 
+    name = "resnet38"
     level_channels = (512, 1024, 4096)
+    level_strides = (8, 8, 8)
     final_channels = 4096
     stride = 8
 
@@ -48,7 +48,7 @@ class ResNet38(nn.Module):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
         for name, layer in self.named_children():
-            if int(re.search(r"\d", name)[0]) <= frozen_stages:
+            if int(next(filter(str.isdigit, name))) <= frozen_stages:
                 layer.requires_grad_(False)
         for norm in self._norms():
             norm.requires_grad_(False)
@@ -82,7 +82,7 @@ class Preactivated(nn.Module):
     """A residual block that normalises and rectifies its input before the first convolution.
 
     The shortcut is a 1x1 convolution of that activated input where the shape changes, else the
-    input as it is. Subclasses define `residual` on the activated input.
+    input itself. Subclasses define `residual` on the activated input.
     """
 
     def __init__(self, wide_in: int, wide_out: int, stride: int = 1):

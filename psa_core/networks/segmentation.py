@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from psa_core.networks.backbone import Backbone
+from psa_core.networks.registry import LIBRARY_STRIDE, OUR_ARCHITECTURES
+
+if TYPE_CHECKING:
+    from psa_core.networks.timm_backbone import TimmBackbone
 
 
 class AtrousNetwork(nn.Module):
     """Two 3x3 atrous convolutions at stride 8: the head of the paper's Ours-ResNet38.
 
-    There they stand on the backbone's final features alone, with 512 channels and dilation 12. On
-    networks whose final features are coarse, three levels are joined before, and normalised.
+    There they take the backbone's final features alone, with 512 channels and dilation 12. For
+    backbones whose final features are coarse, the three levels are normalised and joined first.
 
     classes: number of object classes C; background comes first in the output.
-    level_channels: widths that the levels are reduced to, finest first; None for the final
-    features alone.
+    level_channels: widths that the levels are reduced to, finest first; None for the final features
+    alone.
     channels: width between the two atrous convolutions. dilation: of both, in cells.
     """
 
@@ -59,8 +63,7 @@ class AtrousNetwork(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits [B, C + 1, h, w] of images float [B, 3, H, W] in [0, 1].
 
-        h and w are ceil(H / 8) and ceil(W / 8), or those of the final features where they stand
-        alone.
+        h and w are those of the finest level, or of the final features if `level_channels` is None.
         """
         features = self.backbone(images)
         if self.reduce is None:
@@ -74,10 +77,10 @@ class AtrousNetwork(nn.Module):
 
 
 class LargeFov(nn.Module):
-    """A linear classifier of each cell of the backbone's final features.
+    """A linear classifier on each cell of the backbone's final features.
 
-    With VGG16, whose fc6 has dilation 12 in this stage, it is DeepLab-LargeFOV (Chen et al. 2014),
-    the paper's Ours-DeepLab.
+    With VGG16, whose fc6 has dilation 12 in this stage, this is DeepLab-LargeFOV (Chen et al.
+    2014), the paper's Ours-DeepLab.
 
     classes: number of object classes C; background comes first in the output.
     """
@@ -96,24 +99,21 @@ class LargeFov(nn.Module):
 class LibraryNetwork(nn.Module):
     """An architecture of segmentation-models-pytorch by name, on a backbone of timm.
 
-    architecture: for example `deeplabv3plus`, `segformer`, `upernet` or `unet`. Its encoder takes
-    the weights of our `Backbone`, of which it leaves out what comes after the last level, and
-    keeps its frozen stages frozen.
+    The encoder takes the weights of the backbone up to its last level; frozen stages stay frozen.
+
+    architecture: for example `deeplabv3plus`, `segformer`, `upernet` or `unet`. Raises ValueError
+    for an unknown one.
     """
 
-    stride = 32
-
-    def __init__(self, backbone: Backbone, classes: int, *, architecture: str):
+    def __init__(self, backbone: TimmBackbone, classes: int, *, architecture: str):
         super().__init__()
+        import segmentation_models_pytorch as smp  # slow, and used here alone
+
         known = sorted(each.__name__ for each in smp.MODEL_ARCHITECTURES_MAPPING.values())
         if architecture.lower() not in smp.MODEL_ARCHITECTURES_MAPPING:
             raise ValueError(
-                f"architecture '{architecture}' is none of atrous, largefov, {', '.join(known)}"
-            )
-        if not hasattr(backbone, "network"):
-            raise ValueError(
-                f"architecture '{architecture}' takes backbones of timm; with resnet38 and vgg16 "
-                "set architecture: atrous or largefov"
+                f"unknown architecture '{architecture}'; choose one of "
+                + ", ".join([*OUR_ARCHITECTURES, *known])
             )
         network = smp.create_model(
             architecture,
@@ -121,7 +121,7 @@ class LibraryNetwork(nn.Module):
             encoder_weights=None,
             classes=classes + 1,
         )
-        # timm's feature networks name some layers stages_0 in place of stages.0
+        # timm's feature networks call some layers stages_0 instead of stages.0
         state = {k.replace(".", "_"): v for k, v in backbone.network.state_dict().items()}
         encoder = network.encoder.model
         encoder.load_state_dict({k: state[k.replace(".", "_")] for k in encoder.state_dict()})
@@ -129,7 +129,7 @@ class LibraryNetwork(nn.Module):
         for name, parameter in encoder.named_parameters():
             parameter.requires_grad_(learns[name.replace(".", "_")].requires_grad)
         self.backbone = network.encoder
-        self.backbone.stride = self.stride
+        self.backbone.stride = LIBRARY_STRIDE
         self.decoder, self.head = network.decoder, network.segmentation_head
         self.register_buffer("mean", backbone.mean.clone(), persistent=False)
         self.register_buffer("std", backbone.std.clone(), persistent=False)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from psa_core import networks
+from psa_core.networks.builder import build
 
 SIDE = 320  # of the image, in pixels
 CLASSES = 20
-PAPER = {
+PAPER: dict[str, dict[str, Any]] = {
     "cam": {"channels": 512, "dropout": 0.5},
     "affinity": {"channels": [128, 256, 512], "group_norm": False},
     "segmentation": {
@@ -20,7 +22,7 @@ PAPER = {
         "dilation": 12,
     },
 }
-OURS = {
+OURS: dict[str, dict[str, Any]] = {
     "cam": {"channels": None, "dropout": 0.0},
     "affinity": {"channels": [64, 128, 128], "group_norm": True},
     "segmentation": {
@@ -30,7 +32,7 @@ OURS = {
         "dilation": 6,
     },
 }
-NETWORKS = [
+NETWORKS: list[tuple[str, int, dict[str, dict[str, Any]]]] = [
     ("resnet38", 8, PAPER),
     ("vgg16", 8, PAPER | {"segmentation": {"architecture": "largefov"}}),
     ("resnet50", 8, PAPER),
@@ -39,7 +41,7 @@ NETWORKS = [
 
 
 def table() -> pd.DataFrame:
-    """Parameters, operations and maps of the networks of `NETWORKS`, without making any weight."""
+    """Parameters, operations and maps of `NETWORKS`, without allocating any weights."""
     return pd.DataFrame(
         describe(stage, {"backbone": backbone, "output_stride": stride, **heads[stage]})
         for backbone, stride, heads in NETWORKS
@@ -50,11 +52,11 @@ def table() -> pd.DataFrame:
 def describe(stage: str, settings: dict) -> dict[str, object]:
     """One row: the network of a stage for 20 classes and a square image of 320 pixels.
 
-    FLOPs count a multiplication and its addition as two; levels are width x cells a side.
+    A multiplication and its addition count as two FLOPs; levels are channels x cells per side.
     """
     with torch.device("meta"):
         settings = {"frozen_stages": 0, **settings}
-        network = networks.build(stage, settings, CLASSES, pretrained=False).eval()
+        network = build(stage, settings, CLASSES, pretrained=False).eval()
         images = torch.rand(1, 3, SIDE, SIDE)
         levels = network.backbone(images).levels
         with FlopCounterMode(display=False) as counter, torch.no_grad():

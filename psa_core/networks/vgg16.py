@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import re
-
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import nn
 
-from psa_core.networks.backbone import IMAGENET_MEAN, IMAGENET_STD, Features
+from psa_core.networks.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, Features
 
+FC6_DILATION = {"cam": 1, "affinity": 4, "segmentation": 12}  # by stage (paper, release)
 MEAN = (122.675, 116.669, 104.008)  # of red, green and blue, 0 .. 255
 CONVOLUTIONS = [f"conv{s}_{i}" for s, n in enumerate((2, 2, 3, 3, 3), 1) for i in range(1, n + 1)]
 
 
-class VGG16(nn.Module):
+class VGG16(Backbone):
     """DeepLab's VGG16, with the parameter names of its published weights.
 
-    fc6_dilation: of the first fully connected layer, which is a 3x3 convolution here.
-    frozen_stages: so many of its stages keep their weights: 1 is conv1_x, 2 adds conv2_x (paper),
-    up to 5 for the convolutions, 6 and 7 for fc6 and fc7.
+    stage: "cam", "affinity" or "segmentation"; sets the dilation of fc6, a 3x3 convolution here.
+    frozen_stages: number of leading stages to freeze: 1 is conv1_x, 2 adds conv2_x (paper), up to 5
+    for the convolutions, 6 and 7 for fc6 and fc7.
+    pretrained: start from ImageNet weights (see `imagenet_weights`).
 
-    Its interface is that of `Backbone`; levels: conv4_3, conv5_3 and fc7.
+    Levels: conv4_3, conv5_3 and fc7.
     """
 
+    name = "vgg16"
     level_channels = (512, 512, 1024)
+    level_strides = (8, 8, 8)
     final_channels = 1024
     stride = 8
 
-    def __init__(self, *, fc6_dilation: int, frozen_stages: int = 0):
+    def __init__(self, *, stage: str, frozen_stages: int = 0, pretrained: bool = False):
         super().__init__()
+        dilation = FC6_DILATION[stage]
         self.conv1_1 = nn.Conv2d(3, 64, 3, padding=1)
         self.conv1_2 = nn.Conv2d(64, 64, 3, padding=1)
         self.conv2_1 = nn.Conv2d(64, 128, 3, padding=1)
@@ -44,13 +46,15 @@ class VGG16(nn.Module):
         self.conv5_1 = nn.Conv2d(512, 512, 3, padding=2, dilation=2)
         self.conv5_2 = nn.Conv2d(512, 512, 3, padding=2, dilation=2)
         self.conv5_3 = nn.Conv2d(512, 512, 3, padding=2, dilation=2)
-        self.fc6 = nn.Conv2d(512, 1024, 3, padding=fc6_dilation, dilation=fc6_dilation)
+        self.fc6 = nn.Conv2d(512, 1024, 3, padding=dilation, dilation=dilation)
         self.fc7 = nn.Conv2d(1024, 1024, 1)
         self.dropout = nn.Dropout2d(0.5)
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         for name, layer in self.named_children():
-            if name != "dropout" and int(re.search(r"\d", name)[0]) <= frozen_stages:
+            if name != "dropout" and int(next(filter(str.isdigit, name))) <= frozen_stages:
                 layer.requires_grad_(False)
+        if pretrained:
+            self.load_state_dict(imagenet_weights())
 
     def forward(self, images: torch.Tensor) -> Features:
         """images: float [B, 3, H, W], RGB in [0, 1]; all maps are ceil(H / 8) x ceil(W / 8)."""
@@ -71,25 +75,27 @@ class VGG16(nn.Module):
 def imagenet_weights() -> dict[str, torch.Tensor]:
     """ImageNet weights of `VGG16` from torchvision, downloaded once and checked by their hash.
 
-    Raises RuntimeError where they cannot be had.
+    Raises RuntimeError if that fails.
     """
+    import torchvision  # slow, and used here alone
+
     weights = torchvision.models.get_model_weights("vgg16").IMAGENET1K_V1
     try:
         return from_torchvision(weights.get_state_dict(progress=False, check_hash=True))
     except OSError as error:
         raise RuntimeError(
             f"no ImageNet weights of vgg16 from {weights.url}: {error}. Without internet, put "
-            "that file into torch's cache, or set the network's weights to a file of your own"
+            "that file into torch's cache, or set the network's weights to another file"
         ) from error
 
 
 def from_torchvision(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights of torchvision's `vgg16` under our names, its classifier made convolutions.
+    """Weights of torchvision's `vgg16` under our names, with its classifier as convolutions.
 
-    fc6 and fc7 are thinned out as DeepLab did: rows and columns 0, 3 and 6 of the 7x7 window, and
-    each fourth of the 4096 channels. conv1_1 takes our input (0 .. 255, blue first, another mean)
-    in place of torchvision's (standardised): exact inside the image; in its outermost pixels the
-    zeros around it now stand for our mean, which differs by one grey level at most.
+    fc6 and fc7 are subsampled as in DeepLab: rows and columns 0, 3 and 6 of the 7x7 window, and
+    every fourth of the 4096 channels. conv1_1 is adapted from torchvision's standardised input to
+    ours (0 .. 255, blue first, another mean). This is exact except in the outermost pixels, where
+    zero padding now means our mean, which differs from torchvision's by at most one grey level.
     """
     layers = [key for key in state if key.startswith("features.") and key.endswith(".weight")]
     ours = {}

@@ -1,4 +1,4 @@
-"""Weights from files: PyTorch's of the paper's release, MXNet's, those of this workflow."""
+"""Weights from files: of the paper's release (PyTorch), of MXNet, of this workflow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import nn
 
 log = logging.getLogger(__name__)
 
-# The release's names of what comes after the backbone.
+# The release's names of the layers after the backbone, by stage.
 HEADS = {
     "cam": {"classifier": "fc8"},
     "affinity": {
@@ -31,16 +31,16 @@ HEADS = {
     },
     "segmentation": {},
 }
-# Of another stage, or of the classifier of ImageNet's 1000 classes: not wanted, but no mistake.
+# Layers of another stage, or of ImageNet's 1000-class classifier: ignored without an error.
 FOREIGN = re.compile(r"(fc8|f8_[345]|gn8_[345]|f9|linear1000)\.")
 
 
 def published_names(network: nn.Module, stage: str) -> dict[str, str]:
     """Published name of each parameter and statistic of a network, by our name.
 
-    The backbone's stand for themselves (`backbone.b4_1.bn_branch2a.weight` is published as
-    `b4_1.bn_branch2a.weight`), the heads' are in `HEADS`; what was never published keeps our name.
-    Counters of batch norms, which nothing reads, are left out.
+    Those of the backbone lose their prefix (`backbone.b4_1.bn_branch2a.weight` is published as
+    `b4_1.bn_branch2a.weight`), those of the heads are in `HEADS`; layers that were never published
+    keep our name. Counters of batch norms are left out, since nothing reads them.
     """
     names = {}
     for key in network.state_dict():
@@ -54,11 +54,12 @@ def published_names(network: nn.Module, stage: str) -> dict[str, str]:
 def load(network: nn.Module, stage: str, path: str | Path, *, complete: bool = False) -> None:
     """Fill a network of a stage ("cam", "affinity", "segmentation") from a file, in place.
 
-    path: `.pth` of the release, `.params` of MXNet, or `network.pt` of this workflow (of another
-    stage: its backbone).
-    complete: all must be in the file; else the head may stay new, which is logged.
-    Raises ValueError, with the file and the first parameter, for one that is missing, unknown or
-    of another shape, and for a file that is broken or of another kind.
+    path: `.pth` of the release, `.params` of MXNet, or `network.pt` of this workflow. Of another
+    stage's `network.pt` only the backbone is used.
+    complete: raise if any parameter is missing; otherwise layers of the head that are missing keep
+    their values, which is logged.
+    Raises ValueError, with the file, for the first parameter that is missing, unexpected or of
+    another shape, and for a file that is damaged or in another format.
     """
     names = published_names(network, stage)
     state = network.state_dict()
@@ -68,29 +69,29 @@ def load(network: nn.Module, stage: str, path: str | Path, *, complete: bool = F
     for key, name in names.items():
         if name not in tensors:
             if complete or key.startswith("backbone."):
-                raise ValueError(f"{path}: no parameter {name}, which the {stage} network has")
+                raise ValueError(f"{path}: missing parameter {name} of the {stage} network")
             new.append(name)
         elif tensors[name].shape != state[key].shape:
             raise ValueError(
-                f"{path}: parameter {name} has shape {tuple(tensors[name].shape)}, in the {stage} "
-                f"network it has {tuple(state[key].shape)}"
+                f"{path}: parameter {name} has shape {tuple(tensors[name].shape)}, expected "
+                f"{tuple(state[key].shape)} for the {stage} network"
             )
     known = set(names.values())
     for name in tensors:
         if name not in known and not FOREIGN.match(name):
-            raise ValueError(f"{path}: parameter {name} is none of the {stage} network")
+            raise ValueError(f"{path}: unexpected parameter {name} for the {stage} network")
     network.load_state_dict(
         {key: tensors[name] for key, name in names.items() if name in tensors}, strict=False
     )
     log.info("%d tensors from %s; new: %s", len(names) - len(new), path, ", ".join(new) or "none")
 
 
-# What torch.load raises for a file that is damaged, or none of its own.
+# Raised by torch.load for a file that is damaged or in another format.
 UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError)
 
 
 def read(path: str | Path, stage: str) -> dict[str, torch.Tensor]:
-    """Tensors of a file by published name (or ours); see `load`. Runs no code of the file."""
+    """Tensors of a file by published name or ours; see `load`. Runs no code from the file."""
     with open(path, "rb") as file:
         is_mxnet = file.read(8) == struct.pack("<Q", LIST_MAGIC)
     if is_mxnet:
@@ -99,7 +100,7 @@ def read(path: str | Path, stage: str) -> dict[str, torch.Tensor]:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
-        raise ValueError(f"{path}: not a readable file of weights ({error})") from error
+        raise ValueError(f"{path}: not a readable weights file ({error})") from error
     if isinstance(saved, dict) and {"stage", "settings", "classes", "state"} == saved.keys():
         is_same, state = saved["stage"] == stage, saved["state"]
         saved = {key: t for key, t in state.items() if is_same or key.startswith("backbone.")}
@@ -109,7 +110,7 @@ def read(path: str | Path, stage: str) -> dict[str, torch.Tensor]:
 
 
 def _resnet38_names(path: str | Path, arrays: dict[str, np.ndarray]) -> dict[str, str]:
-    """Published name of each array of MXNet's ResNet38, `arg:res4b1_branch2a_weight` and so on."""
+    """Published name of each array of MXNet's ResNet38, such as `arg:res4b1_branch2a_weight`."""
     kinds = {
         "weight": "weight",
         "gamma": "weight",
@@ -127,7 +128,7 @@ def _resnet38_names(path: str | Path, arrays: dict[str, np.ndarray]) -> dict[str
     for key in arrays:
         match = pattern.fullmatch(key)
         if match is None:
-            raise ValueError(f"{path}: parameter {key} is none of ResNet38")
+            raise ValueError(f"{path}: unexpected parameter {key} for ResNet38")
         layer = match["layer"]
         if layer is None:
             block = f"b{match['stage']}" + match["unit"].replace("a", "").replace("b", "_")
@@ -138,15 +139,15 @@ def _resnet38_names(path: str | Path, arrays: dict[str, np.ndarray]) -> dict[str
 
 LIST_MAGIC = 0x112
 NO_MAGIC, V1, V2, V3 = 0, 0xF993FAC8, 0xF993FAC9, 0xF993FACA
-DTYPES = ["<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8"]  # by MXNet's code
+DTYPES = ["<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8"]  # indexed by MXNet's type code
 
 
 def read_mxnet(path: str | Path) -> dict[str, np.ndarray]:
-    """Arrays by name of a file in MXNet's NDArray-list format (`.params`), read without MXNet.
+    """Arrays by name from a file in MXNet's NDArray-list format (`.params`), read without MXNet.
 
-    All is little-endian: uint64 0x112, uint64 0, uint64 count, the arrays (see `_read_array`),
-    uint64 count of names, and for each uint64 length and its bytes.
-    Raises ValueError, with the file and the array at fault, where it is truncated or not dense.
+    Layout, little-endian: uint64 0x112, uint64 0, uint64 number of arrays, the arrays (see
+    `_read_array`), uint64 number of names, then for each name uint64 length and its bytes.
+    Raises ValueError, with the file and the array, if it is truncated, damaged or not dense.
     """
     with open(path, "rb") as file:
         _, _, count = _unpack(path, file, "<QQQ", "the header")
@@ -168,23 +169,23 @@ def _read_names(path: str | Path, file: BinaryIO) -> Iterator[str]:
 def _read_array(path: str | Path, file: BinaryIO, what: str) -> np.ndarray:
     """One array of the list.
 
-    uint32 magic of the version, in V2 and V3 int32 storage type (0 is dense), uint32 number of
-    dimensions, int64 each, int32 device type, int32 device, int32 code of the dtype, data. Before
-    V1 there was no magic, and dimensions were uint32.
+    Layout: uint32 magic number of the version; in V2 and V3 int32 storage type (0 is dense); uint32
+    number of dimensions; each dimension as int64; int32 device type; int32 device; int32 type code;
+    data. Before V1 there was no magic number, and dimensions were uint32.
     """
     (first,) = _unpack(path, file, "<I", what)
     version = first if first in (V1, V2, V3) else NO_MAGIC
     if version in (V2, V3):
         (storage,) = _unpack(path, file, "<i", what)
         if storage != 0:
-            raise ValueError(f"{path}: {what} has storage type {storage}, only dense (0) is read")
+            raise ValueError(f"{path}: {what} has storage type {storage}, expected dense (0)")
     dimensions = first if version == NO_MAGIC else _unpack(path, file, "<I", what)[0]
     if not 1 <= dimensions <= 32:
-        raise ValueError(f"{path}: {what} has {dimensions} dimensions; the file is broken")
+        raise ValueError(f"{path}: {what} has {dimensions} dimensions; the file is damaged")
     shape = _unpack(path, file, f"<{dimensions}{'I' if version == NO_MAGIC else 'q'}", what)
     _, _, code = _unpack(path, file, "<iii", what)
     if not 0 <= code < len(DTYPES):
-        raise ValueError(f"{path}: {what} has dtype code {code}; the file is broken")
+        raise ValueError(f"{path}: {what} has type code {code}; the file is damaged")
     dtype = np.dtype(DTYPES[code])
     data = _read_bytes(path, file, math.prod(shape) * dtype.itemsize, f"{what}, shape {shape},")
     return np.frombuffer(bytearray(data), dtype).reshape(shape)
@@ -197,5 +198,5 @@ def _unpack(path: str | Path, file: BinaryIO, layout: str, what: str) -> tuple:
 def _read_bytes(path: str | Path, file: BinaryIO, count: int, what: str) -> bytes:
     data = file.read(count)
     if len(data) < count:
-        raise ValueError(f"{path}: the file ends within {what}; it is truncated, get it again")
+        raise ValueError(f"{path}: truncated within {what}; download it again")
     return data

@@ -1,8 +1,9 @@
 """Kill a running workflow at random, start it again, compare: `make test-faults`.
 
 Each round starts the workflow in an empty folder, kills -9 one of its processes (Snakemake, a
-job, a data loader) at a random moment, and runs the same command again until it ends. All that the
-workflow has made, and metrics.csv among it, must equal an undisturbed run, byte for byte.
+job, a data loader) at a random moment, and runs the same command again until it succeeds. Every
+file that the workflow makes, metrics.csv among them, must equal that of an undisturbed run, byte
+for byte.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).parents[2]
-COMMAND = [
-    *(str(Path(sys.executable).parent / "snakemake"), "--snakefile", str(ROOT / "Snakefile")),
-    *("--cores", "2", "--workflow-profile", str(ROOT / "profiles/default")),
-    *("--configfile", str(ROOT / "tests/tiny.yaml")),
-]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from seeds import TINY_YAML
+from workflow_runs import PROFILE, SNAKEMAKE
+
+COMMAND = [*SNAKEMAKE, "--cores", "2", *PROFILE, "--configfile", str(TINY_YAML)]
 TARGET = "results/metrics.csv"
-NOTHING = "nothing: it had ended"
-# What was measured differs from run to run, and logs have times.
+NOTHING = "nothing: the run had ended"
+# Measurements differ from run to run, and logs have times.
 NOT_COMPARED = ("results/logs/", "results/benchmarks/")
 
 
@@ -48,7 +49,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen:
 
 
 def artifacts(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file under results/, by its name seen from the folder."""
+    """SHA-256 of each file under results/, by its name relative to the folder."""
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted((folder / "results").rglob("*"))
@@ -59,8 +60,8 @@ def artifacts(folder: Path) -> dict[str, str]:
 def kill_one(run: subprocess.Popen, chance: random.Random) -> str:
     """Kill -9 a random process of a run and name it: "snakemake" or the rule's script.
 
-    Where that is not Snakemake, Snakemake goes on or gives up by itself. Where it is, its jobs are
-    killed, too, as the README says that one should see to.
+    Where another process is killed, Snakemake itself goes on or gives up. Where Snakemake is
+    killed, its jobs are killed, too, as the README asks the user to do.
     """
     while run.poll() is None:
         main = psutil.Process(run.pid)
@@ -69,7 +70,7 @@ def kill_one(run: subprocess.Popen, chance: random.Random) -> str:
         try:
             name = _name(victim)
             victim.kill()
-        except psutil.NoSuchProcess:  # it has just ended by itself: another one
+        except psutil.NoSuchProcess:  # it has just ended: choose another
             continue
         if victim == main:
             for process in family[1:]:
@@ -89,12 +90,12 @@ def _name(process: psutil.Process) -> str:
 
 
 def finish(folder: Path) -> int:
-    """Run until the workflow has ended, as a user would; returns how many runs it took."""
+    """Run the workflow until it succeeds, as a user would; returns the number of runs."""
     for attempt in range(1, 4):
         if start(folder, "--", TARGET).wait() == 0:
             return attempt
         start(folder, "--unlock").wait()
-    raise SystemExit(f"the workflow does not end; see {folder / 'run.log'}")
+    raise SystemExit(f"the workflow failed three times; see {folder / 'run.log'}")
 
 
 def main() -> int:
@@ -106,7 +107,7 @@ def main() -> int:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="faults_"))
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
-        parser.error(f"--folder: {folder} is not empty: the undisturbed run has to be a whole one")
+        parser.error(f"--folder: {folder} is not empty: name a new folder")
     begin = time.monotonic()
     finish(folder / "undisturbed")
     seconds = time.monotonic() - begin
@@ -143,7 +144,7 @@ def main() -> int:
     print(f"rounds: {options.rounds}")
     print("kills by stage:", ", ".join(f"{name} {count}" for name, count in kills.most_common()))
     print(f"identical metrics: {same_metrics}; identical in all files: {same_files}")
-    # A round whose run had ended before the moment came proves nothing.
+    # A round whose run had ended before the kill proves nothing.
     enough = kills[NOTHING] <= options.rounds / 2
     return 0 if enough and same_files == same_metrics == options.rounds else 1
 

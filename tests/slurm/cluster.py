@@ -1,8 +1,8 @@
-"""A SLURM of one node on this machine, for as long as a test needs it.
+"""A SLURM cluster of one node on this machine, while a test runs.
 
-Needs root and the packages slurmctld, slurmd, slurm-client and munge; wants neither systemd nor
-cgroups. Its node claims more CPUs and memory than the machine may have, and a GPU that is none, so
-that jobs of the shipped profile fit.
+Needs root and the packages slurmctld, slurmd, slurm-client and munge, but neither systemd nor
+cgroups. Its node claims more CPUs and memory than the machine may have, and a GPU that does not
+exist, so that the jobs of profiles/slurm fit.
 """
 
 import os
@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-# Where all of SLURM's commands look, those of the jobs included.
+# Where SLURM's commands look for their configuration, also within jobs.
 ETC = Path("/etc/slurm")
 MARK = "# Written by tests/slurm/cluster.py, and removed when the test ends.\n"
 
@@ -48,16 +48,16 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE
 
 @contextmanager
 def cluster() -> Iterator[None]:
-    """Start the daemons, with their files in a temporary folder; stop them and what they run.
+    """Start the daemons, with their files in a temporary folder; at the end stop them and all jobs.
 
-    Raises RuntimeError where the machine has a SLURM already, or a daemon does not start.
+    Raises RuntimeError if the machine has a SLURM already, or a daemon does not start.
     """
     for path in (ETC / name for name in CONFIGURATION):
         if path.exists() and not path.read_text().startswith(MARK):
-            raise RuntimeError(f"{path} is not of this test: run it where no SLURM is set up")
+            raise RuntimeError(f"{path} is not of this test: use a machine without SLURM")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="slurm_")))
-        folder.chmod(0o755)  # munged wants its socket to be reached by all
+        folder.chmod(0o755)  # munged requires that everyone can reach its socket
         (folder / "munge.key").write_bytes(os.urandom(128))
         (folder / "munge.key").chmod(0o400)
         for name in ("state", "spool"):
@@ -78,7 +78,7 @@ def cluster() -> Iterator[None]:
 
 @contextmanager
 def daemon(command: list[str], folder: Path) -> Iterator[None]:
-    """A daemon in the foreground, stopped at the end; it does not outlive a killed test."""
+    """Run a daemon; it is stopped at the end, and also when the test is killed."""
     with (folder / f"{command[0]}.log").open("w") as file:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "TERM", *command], stdout=file, stderr=file
@@ -95,13 +95,13 @@ def daemon(command: list[str], folder: Path) -> Iterator[None]:
 
 
 def is_idle() -> bool:
-    """Whether the node waits for jobs."""
+    """Whether the node is ready for jobs."""
     done = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True, check=False)
     return done.stdout.strip() == "idle"
 
 
 def cancel_all() -> None:
-    """Cancel what still runs, and wait until it is gone."""
+    """Cancel all jobs, and wait until they have ended."""
     subprocess.run(["scancel", "--user", "root"], check=False)
     deadline = time.monotonic() + 45  # SLURM waits 30 s between SIGTERM and SIGKILL
     while time.monotonic() < deadline and subprocess.check_output(["squeue", "-h"]):

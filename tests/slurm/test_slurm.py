@@ -1,9 +1,9 @@
-"""The workflow through a real sbatch, with the profile that is shipped."""
+"""The workflow through a real sbatch, with profiles/slurm."""
 
 import signal
 import subprocess
-import sys
 import time
+import zlib
 from copy import deepcopy
 from pathlib import Path
 
@@ -11,20 +11,23 @@ import pytest
 import yaml
 from cluster import cluster
 from PIL import Image
+from seeds import ROOT, TINY_YAML
+from workflow_runs import SNAKEMAKE
 
 pytestmark = pytest.mark.slurm
 
-ROOT = Path(__file__).parents[2]
-TINY = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
-# What a node of two CPUs without accounting wants in place of the profile's. The number of threads
-# is that of the local run: sums of floats depend on it.
+TINY = yaml.safe_load(TINY_YAML.read_text())
+# What a node of two CPUs without accounting needs in place of the profile's settings. The number of
+# threads is that of the local run, since sums of floats depend on it.
 HERE = ["--slurm-no-account", "--slurm-status-command", "squeue", "--max-threads", "2"]
 HERE += ["--slurm-init-seconds-before-status-checks", "10", "--latency-wait", "10"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def slurm():
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop the daemons then, too
+    before = signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # so that it stops the daemons, too
     with cluster():
         yield
     signal.signal(signal.SIGTERM, before)
@@ -34,8 +37,7 @@ def command(folder: Path, profile: str, config: dict, *arguments: str) -> list[s
     """The command that runs the workflow in a folder."""
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config))
-    snakemake = [str(Path(sys.executable).with_name("snakemake")), "--directory", str(folder)]
-    snakemake += ["--snakefile", str(ROOT / "Snakefile"), "--configfile", str(path)]
+    snakemake = [*SNAKEMAKE, "--directory", str(folder), "--configfile", str(path)]
     return [*snakemake, "--workflow-profile", str(ROOT / "profiles" / profile), *arguments]
 
 
@@ -47,22 +49,29 @@ def run(command: list[str]) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_a_failing_job_is_shown_with_its_log(tmp_path):
+def test_a_failing_shard_is_shown_with_its_log(tmp_path):
+    """Of eight shards, which one job of SLURM indexes."""
     data = tmp_path / "data"
     data.mkdir()
-    for image in "abcd":
+    images = [f"image{number}" for number in range(40)]
+    for image in images:
         Image.new("RGB", (32, 32)).save(data / f"{image}.png")
-    (data / "d.png").write_text("no image")
-    (data / "labels.csv").write_text("image,labels\n" + "".join(f"{i}.png,cat\n" for i in "abcd"))
-    config = {**TINY, "dataset": {"format": "folder", "root": "data"}}
-    config["affinity"] = {**TINY["affinity"], "true_masks": []}
+    (data / "image7.png").write_text("no image")
+    rows = "".join(f"{image}.png,cat\n" for image in images)
+    (data / "labels.csv").write_text("image,labels\n" + rows)
+    dataset = {"format": "folder", "root": "data", "shards": 8, "val_fraction": 0}
+    config = {**TINY, "dataset": dataset}
+    config["affinity_labels"] = {**TINY["affinity_labels"], "true_masks": []}
     config["segmentation"] = {**TINY["segmentation"], "upper_bound": False}
-    arguments = [*HERE, "--retries", "0", "--", "results/dataset/index.csv"]
+    tables = [f"results/dataset/images/train_aug_{shard}.csv" for shard in range(8)]
+    arguments = [*HERE, "--retries", "0", "--", *tables]
     status, printed = run(command(tmp_path, "slurm", config, *arguments))
     assert status == 1, printed
-    assert "Error in rule prepare_dataset:" in printed
-    assert "log: results/logs/prepare_dataset.log" in printed
-    assert "data/d.png: cannot be decoded" in printed
+    assert printed.count("has been submitted with SLURM jobid") == 1
+    shard = f"train_aug_{zlib.crc32(b'image7') % 8}"
+    assert "Error in rule index_images:" in printed
+    assert f"log: results/logs/index_images/{shard}.log" in printed
+    assert "data/image7.png: cannot be decoded" in printed
 
 
 def test_the_workflow_resumes_after_scancel_and_gives_what_a_local_run_gives(tmp_path):

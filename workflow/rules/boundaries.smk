@@ -4,8 +4,9 @@
 rule draw_boundaries:
     """Boundary strength of one shard of images, from the affinities of nearest neighbours."""
     input:
-        dataset=index_of(images_of_job, "image"),
+        images=of_shard("results/dataset/images/{}.csv"),
         edges=of_shard("results/affinity/edges/{}.h5"),
+        shard=own_shard("results/boundaries/{}.txt"),
     output:
         manifest="results/boundaries/{shard}.txt",
     log:
@@ -14,9 +15,6 @@ rule draw_boundaries:
         "results/benchmarks/draw_boundaries/{shard}.tsv"
     params:
         settings=settings(gamma=config["affinity"]["pairs"]["gamma"]),
-        images=images_of_job,
-        data=data_of(images_of_job, "image"),
-        index=INDEX,
         boundaries="results/boundaries/{}.png",
         code=code_of("draw_boundaries"),
     script:
@@ -24,10 +22,6 @@ rule draw_boundaries:
 
 
 use rule draw_boundaries as draw_boundaries_of_image with:
-    input:
-        dataset=index_of(images_of_job, "image"),
-        edges=of_shard("results/affinity/edges/{}.h5"),
-        manifest=manifest_of_image("results/boundaries"),
     output:
         update("results/boundaries/{image}.png"),
     log:
@@ -39,8 +33,9 @@ use rule draw_boundaries as draw_boundaries_of_image with:
 rule evaluate_boundaries:
     """Score the boundaries of the validation images: F-measures ODS and OIS."""
     input:
-        dataset=index_of(SCORED["val"], "mask"),
-        boundaries=files_of_shards("results/boundaries", shards("val")),
+        scored="results/dataset/scored_val.txt",
+        masks=of_shards(MASKS, DATA.shards("val")),
+        boundaries=of_shards("results/boundaries/{}.png", DATA.shards("val")),
     output:
         "results/tables/boundaries.csv",
     log:
@@ -48,10 +43,7 @@ rule evaluate_boundaries:
     benchmark:
         "results/benchmarks/evaluate_boundaries.tsv"
     params:
-        images=SCORED["val"],
-        data=data_of(SCORED["val"], "mask"),
-        index=INDEX,
-        classes=CLASS_TABLE,
+        masks=MASKS,
         boundaries="results/boundaries/{}.png",
         code=code_of("evaluate_boundaries"),
     script:

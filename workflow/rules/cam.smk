@@ -1,10 +1,14 @@
-"""Class activation maps. Needs the index; makes results/cam/network.pt and results/cam/maps/."""
+"""Class activation maps. Needs image tables; makes results/cam/network.pt and results/cam/maps/."""
+
+
+ruleorder: import_network > train_cam
 
 
 rule train_cam:
     """Train the classification network on image-level labels (paper, section 3.1)."""
     input:
-        dataset=index_of(IMAGES["train_aug"], "image", "labels"),
+        images=tables("train_aug"),
+        classes=CLASSES,
         weights=weights_of("cam"),
         cache=CACHE,
     output:
@@ -16,27 +20,20 @@ rule train_cam:
         "results/benchmarks/train_cam.tsv"
     threads: 8
     params:
-        settings=settings(
-            network=config["cam"]["network"],
-            training=config["cam"]["training"],
-            cache=config["dataset"]["cache"],
-            seed=config["seed"],
-        ),
-        images=IMAGES["train_aug"],
-        data=data_of(IMAGES["train_aug"], "image", "labels", files=weights_of("cam")),
-        index=INDEX,
-        classes=CLASS_TABLE,
+        stage="cam",
+        settings=training_settings("cam"),
         checkpoints="results/.checkpoints/cam",
-        code=code_of("train_cam"),
+        code=code_of("train", "psa_core.method.cam"),
     script:
-        "../scripts/train_cam.py"
+        "../scripts/train.py"
 
 
 rule infer_cam:
     """Class activation maps of one shard of images (paper, eq. 1)."""
     input:
+        images=of_shard("results/dataset/images/{}.csv"),
         network="results/cam/network.pt",
-        dataset=index_of(images_of_job, "image", "labels"),
+        shard=own_shard("results/cam/maps/{}.txt"),
     output:
         manifest="results/cam/maps/{shard}.txt",
     log:
@@ -46,10 +43,6 @@ rule infer_cam:
     threads: 8
     params:
         settings=settings(**config["cam"]["inference"]),
-        images=images_of_job,
-        data=data_of(images_of_job, "image", "labels"),
-        index=INDEX,
-        classes=CLASS_TABLE,
         maps="results/cam/maps/{}.npy",
         code=code_of("infer_cam"),
     script:
@@ -57,10 +50,6 @@ rule infer_cam:
 
 
 use rule infer_cam as infer_cam_of_image with:
-    input:
-        network="results/cam/network.pt",
-        dataset=index_of(images_of_job, "image", "labels"),
-        manifest=manifest_of_image("results/cam/maps"),
     output:
         update("results/cam/maps/{image}.npy"),
     log:

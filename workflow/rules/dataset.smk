@@ -1,67 +1,83 @@
-"""Data set. Needs the user's files; makes results/dataset/index.csv, checked, that all else reads.
+"""Data set. Needs the user's files; makes checked tables and masks that all stages read.
 
 With dataset.cache the trainings read results/dataset/cache.h5 in place of the image files.
 """
 
-SCENES = "results/dataset/scenes"
-# What the index depends on: not on whether its images are cached, nor on how jobs divide them.
-DATASET = {k: value for k, value in config["dataset"].items() if k not in ("cache", "shards")}
 CACHE = "results/dataset/cache.h5" if config["dataset"]["cache"] else []
-
-# The greatest longest side that a training sees, in pixels; None where one takes any size.
-SIDES = [config[stage]["training"]["longest_side"] for stage in ("cam", "affinity", "segmentation")]
-CACHED_SIDE = max(high for _, high in SIDES) if all(SIDES) else None
-
-if DATASET["format"] == "scenes":
-    # Once drawn, the scenes are a VOC devkit like any other.
-    DATASET = {**DATASET, "format": "voc", "root": SCENES, "classes": list(SCENE_CLASSES)}
-
-    rule generate_scenes:
-        """Draw the built-in data set."""
-        output:
-            directory(SCENES),
-        log:
-            "results/logs/generate_scenes.log",
-        benchmark:
-            "results/benchmarks/generate_scenes.tsv"
-        params:
-            settings=settings(scenes=config["dataset"]["scenes"], seed=config["seed"]),
-            code=code_of("generate_scenes"),
-        script:
-            "../scripts/generate_scenes.py"
+# Lists that the plan knows, as files: what reads one waits for it alone.
+LISTED = {"classes": list(DATA.classes)}
+LISTED |= {f"scored_{split}": DATA.scored[split] for split in ("train", "val")}
 
 
-rule prepare_dataset:
-    """Check every image, label and mask; write the index."""
-    input:
-        label_files(config["dataset"]) or SCENES,
+rule list_names:
+    """The class names in the order of their indices, or the images that a split is scored on."""
     output:
-        checked=CHECKED,
-        # Not removed before they are made again: jobs of images that are as before may read them.
-        index=update(INDEX),
-        classes=update(CLASS_TABLE),
-        contents=update(INDEXED),
+        "results/dataset/{list}.txt",
     log:
-        "results/logs/prepare_dataset.log",
+        "results/logs/list_names/{list}.log",
     benchmark:
-        "results/benchmarks/prepare_dataset.tsv"
+        "results/benchmarks/list_names/{list}.tsv"
+    wildcard_constraints:
+        list="|".join(LISTED),
+    priority: 1
+    localrule: True
     params:
-        settings=settings(
-            dataset=DATASET,
-            lists=digest(IMAGES),
-            scored=digest(SCORED),
-            contents=digest(CONTENTS),
-        ),
-        cache=CONTENTS_CACHE,
-        code=code_of("prepare_dataset"),
+        names=lambda w: LISTED[w.list],
+        code=code_of("list_names"),
     script:
-        "../scripts/prepare_dataset.py"
+        "../scripts/list_names.py"
+
+
+rule index_images:
+    """Decode, check and describe the images of one shard, with their labels."""
+    output:
+        "results/dataset/images/{shard}.csv",
+    log:
+        "results/logs/index_images/{shard}.log",
+    benchmark:
+        "results/benchmarks/index_images/{shard}.tsv"
+    priority: 1  # damaged files are found before hours of work
+    params:
+        images=lambda w: DATA.images_of(w.shard),
+        contents=lambda w: DATA.digest(w.shard, "images"),
+        code=code_of("index_images"),
+    script:
+        "../scripts/index_images.py"
+
+
+rule index_masks:
+    """Check the true masks of one shard and write them as class indices."""
+    input:
+        shard=own_shard("results/dataset/masks/{}.txt"),
+    output:
+        manifest="results/dataset/masks/{shard}.txt",
+    log:
+        "results/logs/index_masks/{shard}.log",
+    benchmark:
+        "results/benchmarks/index_masks/{shard}.tsv"
+    priority: 1
+    params:
+        images=lambda w: DATA.masked_of(shard_of_job(w)),
+        contents=lambda w: DATA.digest(shard_of_job(w), "masks"),
+        masks=MASKS,
+        code=code_of("index_masks"),
+    script:
+        "../scripts/index_masks.py"
+
+
+use rule index_masks as index_masks_of_image with:
+    output:
+        update("results/dataset/masks/{image}.png"),
+    log:
+        "results/logs/index_masks/{image}.log",
+    benchmark:
+        "results/benchmarks/index_masks/{image}.tsv"
 
 
 rule cache_images:
     """Decode the training images once, at the greatest size that a training needs."""
     input:
-        dataset=index_of(IMAGES["train_aug"], "image"),
+        images=tables("train_aug"),
     output:
         "results/dataset/cache.h5",
     log:
@@ -70,10 +86,8 @@ rule cache_images:
         "results/benchmarks/cache_images.tsv"
     threads: 8
     params:
-        longest_side=CACHED_SIDE,
-        images=IMAGES["train_aug"],
-        data=data_of(IMAGES["train_aug"], "image"),
-        index=INDEX,
+        longest_side=cached_side(config),
+        shards=DATA.shards("train_aug"),
         code=code_of("cache_images"),
     script:
         "../scripts/cache_images.py"

@@ -1,17 +1,22 @@
 """Pictures. Needs every stage's maps of a few images; makes results/figures/*.png."""
 
-SHOWN = IMAGES["train_aug"][:: -(-len(IMAGES["train_aug"]) // 6)]
-SHOWN_VAL = IMAGES["val"][:: -(-len(IMAGES["val"]) // 6)] if IMAGES["val"] else []
+SHOWN = DATA.images["train_aug"][:: -(-len(DATA.images["train_aug"]) // 6)]
+SHOWN_VAL = DATA.images["val"][:: -(-len(DATA.images["val"]) // 6)] if DATA.images["val"] else []
+SHARDS_SHOWN, SHARDS_SHOWN_VAL = (
+    sorted({DATA.shard_of(image) for image in images}) for images in (SHOWN, SHOWN_VAL)
+)
 
 
 rule figure_stages:
-    """A few training images through all stages, a row each."""
+    """A few training images through all stages, one row each."""
     input:
-        dataset=index_of(SHOWN, "image", "labels", "mask"),
-        maps=files_of_shards("results/cam/maps", shards_with(SHOWN)),
-        areas=files_of_shards("results/affinity/labels", shards_with(SHOWN)),
-        walk=files_of_shards("results/walk/labels", shards_with(SHOWN)),
-        labels=files_of_shards("results/labels", shards_with(SHOWN)),
+        images=[f"results/dataset/images/{shard}.csv" for shard in SHARDS_SHOWN],
+        classes=CLASSES,
+        masks=of_shards(MASKS, SHARDS_SHOWN if DATA.scored["train_aug"] else []),
+        maps=of_shards("results/cam/maps/{}.npy", SHARDS_SHOWN),
+        areas=of_shards("results/affinity_labels/{}.png", SHARDS_SHOWN),
+        walk=of_shards("results/walk/labels/{}.png", SHARDS_SHOWN),
+        labels=of_shards("results/pseudo_labels/{}.png", SHARDS_SHOWN),
     output:
         "results/figures/stages.png",
     log:
@@ -21,15 +26,13 @@ rule figure_stages:
     localrule: True
     params:
         images=SHOWN,
-        data=data_of(SHOWN, "image", "labels", "mask"),
-        index=INDEX,
-        classes=CLASS_TABLE,
         maps="results/cam/maps/{}.npy",
         labels=[
-            "results/affinity/labels/{}.png",
+            "results/affinity_labels/{}.png",
             "results/walk/labels/{}.png",
-            "results/labels/{}.png",
+            "results/pseudo_labels/{}.png",
         ],
+        masks=MASKS,
         code=code_of("figure_stages"),
     script:
         "../scripts/figure_stages.py"
@@ -38,8 +41,10 @@ rule figure_stages:
 rule figure_predictions:
     """A few validation images with the segmentation model's predictions."""
     input:
-        dataset=index_of(SHOWN_VAL, "image", "mask"),
-        predictions=files_of_shards("results/segmentation/predictions", shards_with(SHOWN_VAL)),
+        images=[f"results/dataset/images/{shard}.csv" for shard in SHARDS_SHOWN_VAL],
+        classes=CLASSES,
+        masks=of_shards(MASKS, SHARDS_SHOWN_VAL if DATA.scored["val"] else []),
+        predictions=of_shards("results/segmentation/predictions/{}.png", SHARDS_SHOWN_VAL),
     output:
         "results/figures/predictions.png",
     log:
@@ -49,10 +54,8 @@ rule figure_predictions:
     localrule: True
     params:
         images=SHOWN_VAL,
-        data=data_of(SHOWN_VAL, "image", "mask"),
-        index=INDEX,
-        classes=CLASS_TABLE,
         predictions="results/segmentation/predictions/{}.png",
+        masks=MASKS,
         code=code_of("figure_predictions"),
     script:
         "../scripts/figure_predictions.py"

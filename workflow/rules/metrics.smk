@@ -1,57 +1,32 @@
 """Scores. Needs each stage's label maps and the true masks; makes results/metrics.csv."""
 
 PART_OF_SPLIT = {"train": "train_aug", "val": "val"}
-# Score files under results/metrics/: stage, split, label maps. The class maps are scored apart.
-SPLITS = {"cam": "train", "walk": "train", "labels": "train", "segmentation": "val"}
-LABEL_MAPS = {
-    "walk": ("walk", "train", "results/walk/labels"),
-    "labels": ("labels", "train", "results/labels"),
-    "segmentation": ("segmentation", "val", "results/segmentation/predictions"),
-    # Made for the tables alone:
-    "superpixels": ("superpixels", "train", "results/superpixels"),
-    "val_walk": ("walk", "val", "results/walk/labels"),
-    "val_labels": ("labels", "val", "results/labels"),
-    "upper_bound": ("upper_bound", "val", "results/upper_bound/predictions"),
+# Score files: stage, split, what is scored. The last five are made for the tables alone.
+SCORES = {
+    "cam": ("cam", "train", "results/cam/maps/{}.npy"),
+    "walk": ("walk", "train", "results/walk/labels/{}.png"),
+    "pseudo_labels": ("pseudo_labels", "train", "results/pseudo_labels/{}.png"),
+    "segmentation": ("segmentation", "val", "results/segmentation/predictions/{}.png"),
+    "superpixels": ("superpixels", "train", "results/superpixels/{}.png"),
+    "val_cam": ("cam", "val", "results/cam/maps/{}.npy"),
+    "val_walk": ("walk", "val", "results/walk/labels/{}.png"),
+    "val_pseudo_labels": ("pseudo_labels", "val", "results/pseudo_labels/{}.png"),
+    "upper_bound": ("upper_bound", "val", "results/upper_bound/predictions/{}.png"),
 }
+OF_RUN = [s for s in ("cam", "walk", "pseudo_labels", "segmentation") if DATA.scored[SCORES[s][1]]]
 
-for scored, split in {"cam": "train", "val_cam": "val"}.items():
+for scored, (stage, split, pattern) in SCORES.items():
 
     rule:
-        """Score the class activation maps of a split, with the background of eq. 2."""
+        """Score a stage's label maps, or its class maps with the background of eq. 2."""
         name:
             f"evaluate_{scored}"
         input:
-            dataset=index_of(SCORED[split], "labels", "mask"),
-            maps=files_of_shards("results/cam/maps", shards(PART_OF_SPLIT[split])),
-        output:
-            f"results/metrics/{scored}.csv",
-        log:
-            f"results/logs/evaluate_{scored}.log",
-        benchmark:
-            f"results/benchmarks/evaluate_{scored}.tsv"
-        localrule: True
-        params:
-            settings=settings(alpha=config["cam"]["alpha"]),
-            split=split,
-            images=SCORED[split],
-            data=data_of(SCORED[split], "labels", "mask"),
-            index=INDEX,
-            classes=CLASS_TABLE,
-            maps="results/cam/maps/{}.npy",
-            code=code_of("evaluate_cam"),
-        script:
-            "../scripts/evaluate_cam.py"
-
-
-for scored, (stage, split, folder) in LABEL_MAPS.items():
-
-    rule:
-        """Score the label maps of one stage."""
-        name:
-            f"evaluate_{scored}"
-        input:
-            dataset=index_of(SCORED[split], "mask"),
-            labels=files_of_shards(folder, shards(PART_OF_SPLIT[split])),
+            images=tables(PART_OF_SPLIT[split]),
+            classes=CLASSES,
+            scored=f"results/dataset/scored_{split}.txt",
+            masks=of_shards(MASKS, DATA.shards(PART_OF_SPLIT[split])),
+            predicted=of_shards(pattern, DATA.shards(PART_OF_SPLIT[split])),
         output:
             f"results/metrics/{scored}.csv",
         log:
@@ -62,24 +37,31 @@ for scored, (stage, split, folder) in LABEL_MAPS.items():
         params:
             stage=stage,
             split=split,
-            images=SCORED[split],
-            data=data_of(SCORED[split], "mask"),
-            index=INDEX,
-            classes=CLASS_TABLE,
-            labels=f"{folder}/{{}}.png",
-            code=code_of("evaluate_labels"),
+            settings=settings(alpha=config["cam"]["alpha"]) if stage == "cam" else {},
+            masks=MASKS,
+            predicted=pattern,
+            code=code_of("evaluate"),
         script:
-            "../scripts/evaluate_labels.py"
+            "../scripts/evaluate.py"
+
+
+# What every run makes of each image. The table reads only some of it, but waits for all.
+MADE = {
+    "results/cam/maps/{}.npy": "train_aug",
+    "results/affinity_labels/{}.png": "train_aug" if config["affinity"]["train"] else "none",
+    "results/walk/scores/{}.npy": "train_aug",
+    "results/walk/labels/{}.png": "train_aug",
+    "results/pseudo_labels/{}.png": "train_aug",
+    "results/segmentation/predictions/{}.png": "val",
+}
 
 
 rule metrics:
     """All scores in one table; what has no masks is not in it, but all stages have run."""
     input:
-        checked=CHECKED,  # each change of the data set
-        scores=[f"results/metrics/{s}.csv" for s, split in SPLITS.items() if SCORED[split]],
-        labels=files_of_shards("results/labels", shards("train_aug")),
-        predictions=files_of_shards("results/segmentation/predictions", shards("val")),
+        scores=[f"results/metrics/{scored}.csv" for scored in OF_RUN],
         network="results/segmentation/network.pt",
+        made=[file for pattern, part in MADE.items() for file in with_deleted(pattern, part)],
     output:
         "results/metrics.csv",
     log:
@@ -88,7 +70,7 @@ rule metrics:
         "results/benchmarks/metrics.tsv"
     localrule: True
     params:
-        scored=[stage for stage, split in SPLITS.items() if SCORED[split]],
+        scored=OF_RUN,
         code=code_of("metrics"),
     script:
         "../scripts/metrics.py"

@@ -1,15 +1,14 @@
 """Test set. Needs the segmentation model; makes results/submission.tar.gz for VOC's server."""
 
 FOLDER = "results/submission/results/VOC2012/Segmentation/comp6_test_cls"
-# An image may be in val as well, where it has another shard.
-TEST_SHARD_OF = {image: shard for shard in shards("test") for image in SHARDS[shard]}
 
 
 rule predict_test:
     """Predictions for one shard of the test images, in VOC's own class indices."""
     input:
+        images=of_shard("results/dataset/images/{}.csv", "test"),
         network="results/segmentation/network.pt",
-        dataset=index_of(images_of_job, "image"),
+        shard=own_shard(f"{FOLDER}/{{}}.txt", "test"),
     output:
         manifest=f"{FOLDER}/{{shard}}.txt",
     log:
@@ -19,10 +18,7 @@ rule predict_test:
     threads: 8
     params:
         settings=settings(**config["segmentation"]["inference"]),
-        images=images_of_job,
-        data=data_of(images_of_job, "image"),
-        index=INDEX,
-        classes=CLASS_TABLE,
+        mask_values=DATA.mask_values,
         predictions=f"{FOLDER}/{{}}.png",
         code=code_of("predict_segmentation"),
     script:
@@ -30,10 +26,6 @@ rule predict_test:
 
 
 use rule predict_test as predict_test_of_image with:
-    input:
-        network="results/segmentation/network.pt",
-        dataset=index_of(images_of_job, "image"),
-        manifest=manifest_of_image(FOLDER, TEST_SHARD_OF),
     output:
         update(f"{FOLDER}/{{image}}.png"),
     log:
@@ -42,12 +34,12 @@ use rule predict_test as predict_test_of_image with:
         "results/benchmarks/predict_test/{image}.tsv"
 
 
-if IMAGES["test"]:
+if DATA.images["test"]:
 
     rule submission:
         """The archive that VOC's server takes."""
         input:
-            files_of_shards(FOLDER, shards("test")),
+            predictions=with_deleted(f"{FOLDER}/{{}}.png", "test"),
         output:
             "results/submission.tar.gz",
         log:
@@ -55,9 +47,9 @@ if IMAGES["test"]:
         benchmark:
             "results/benchmarks/submission.tsv"
         params:
-            images=IMAGES["test"],
             predictions=f"{FOLDER}/{{}}.png",
             folder="results/submission",
+            shards=DATA.shards("test"),
             code=code_of("submission"),
         script:
             "../scripts/submission.py"

@@ -4,8 +4,10 @@
 rule pool_superpixels:
     """Class maps of one shard pooled over superpixels."""
     input:
-        dataset=index_of(images_of_job_in(SCORED["train"]), "image", "labels"),
+        images=of_shard("results/dataset/images/{}.csv"),
+        scored="results/dataset/scored_train.txt",
         maps=of_images("results/cam/maps/{}.npy"),
+        shard=own_shard("results/superpixels/{}.txt"),
     output:
         manifest="results/superpixels/{shard}.txt",
     log:
@@ -14,10 +16,6 @@ rule pool_superpixels:
         "results/benchmarks/pool_superpixels/{shard}.tsv"
     params:
         settings=settings(**config["superpixels"]),
-        images=images_of_job_in(SCORED["train"]),
-        data=data_of(images_of_job_in(SCORED["train"]), "image", "labels"),
-        index=INDEX,
-        classes=CLASS_TABLE,
         maps="results/cam/maps/{}.npy",
         labels="results/superpixels/{}.png",
         code=code_of("pool_superpixels"),
@@ -26,10 +24,6 @@ rule pool_superpixels:
 
 
 use rule pool_superpixels as pool_superpixels_of_image with:
-    input:
-        dataset=index_of(images_of_job_in(SCORED["train"]), "image", "labels"),
-        maps=of_images("results/cam/maps/{}.npy"),
-        manifest=manifest_of_image("results/superpixels"),
     output:
         update("results/superpixels/{image}.png"),
     log:

@@ -1,14 +1,16 @@
 """The paper's tables. Needs scores of the stages; makes results/tables/*.csv when asked for."""
 
-STAGE_TABLES = {
-    "labels": ["superpixels", "cam", "walk", "labels"],  # table 1
-    "val_labels": ["val_cam", "val_walk", "val_labels", "segmentation"],  # table 5
+# Score files of each table's rows. The segmentation table has the classes as rows.
+SCORES_OF_TABLE = {
+    "labels": ["superpixels", "cam", "walk", "pseudo_labels"],  # table 1
+    "segmentation": list(LABELS_OF_MODEL),  # tables 2 to 4
+    "val_labels": ["val_cam", "val_walk", "val_pseudo_labels", "segmentation"],  # table 5
 }
 
-for table, scored in STAGE_TABLES.items():
+for table, scored in SCORES_OF_TABLE.items():
 
     rule:
-        """The mIoU of several stages beside the published figures (paper, tables 1 and 5)."""
+        """Scores of several stages beside the published figures (paper, tables 1 to 5)."""
         name:
             f"table_{table}"
         input:
@@ -21,28 +23,9 @@ for table, scored in STAGE_TABLES.items():
             f"results/benchmarks/table_{table}.tsv"
         localrule: True
         params:
-            rows="stages",
+            rows="models" if table == "segmentation" else "stages",
+            scored=scored,
             settings=settings(**config["tables"]),
             code=code_of("table"),
         script:
             "../scripts/table.py"
-
-
-rule table_segmentation:
-    """IoU of each class of the segmentation models on val (paper, tables 2 to 4)."""
-    input:
-        scores=[f"results/metrics/{model}.csv" for model in TRAINED_ON],
-    output:
-        "results/tables/segmentation.csv",
-    log:
-        "results/logs/table_segmentation.log",
-    benchmark:
-        "results/benchmarks/table_segmentation.tsv"
-    localrule: True
-    params:
-        rows="models",
-        settings=settings(**config["tables"]),
-        models=list(TRAINED_ON),
-        code=code_of("table"),
-    script:
-        "../scripts/table.py"

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core import logs
-from psa_core.artifacts import write_lines
-from psa_core.datasets.sbd import convert
+from psa_core.datasets.convert.sbd import convert
+from psa_core.runtime import logs
+from psa_core.runtime.artifacts import write_lines
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake

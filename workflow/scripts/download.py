@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core import logs
-from psa_core.datasets.download import fetch
+from psa_core.datasets.convert.download import fetch
+from psa_core.runtime import logs
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake

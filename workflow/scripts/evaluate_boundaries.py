@@ -4,22 +4,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from psa_core import boundaries, logs
-from psa_core.artifacts import read_label_map, write_table
-from psa_core.datasets.index import read_classes, read_index
+from psa_core.evaluation import boundaries
+from psa_core.runtime import logs
+from psa_core.runtime.artifacts import read_label_map, read_lines, write_table
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 with logs.stage(snakemake.log[0]) as log:
-    classes = read_classes(snakemake.params.classes)
-    images = read_index(snakemake.params.index, snakemake.params.images)
+    images = read_lines(snakemake.input.scored)
     counts = [
         boundaries.match(
-            read_label_map(snakemake.params.boundaries.format(row.image)) / 255,
-            classes.read_mask(row.mask),
+            read_label_map(snakemake.params.boundaries.format(image)) / 255,
+            read_label_map(snakemake.params.masks.format(image)),
         )
-        for row in logs.progress(images.itertuples(), total=len(images), label="images")
+        for image in logs.progress(images, total=len(images), label="images")
     ]
     table = boundaries.scores(np.array(counts))
     write_table(snakemake.output[0], table)

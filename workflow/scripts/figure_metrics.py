@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core import figures, logs
-from psa_core.artifacts import read_table
+from psa_core.evaluation import figures
+from psa_core.runtime import logs
+from psa_core.runtime.artifacts import read_table
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake

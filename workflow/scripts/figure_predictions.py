@@ -2,21 +2,23 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core import figures, logs
-from psa_core.artifacts import read_label_map
-from psa_core.datasets.index import read_classes, read_image, read_index
+from psa_core.datasets.index import read_image, read_images
+from psa_core.evaluation import figures
+from psa_core.runtime import logs
+from psa_core.runtime.artifacts import listed_images, read_label_map, read_lines
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 with logs.stage(snakemake.log[0]):
-    classes = read_classes(snakemake.params.classes)
+    names = read_lines(snakemake.input.classes)
+    masked = listed_images(snakemake.input.masks)
     rows = []
-    for row in read_index(snakemake.params.index, snakemake.params.images).itertuples():
+    for row in read_images(snakemake.input.images, listed=snakemake.params.images):
+        patterns = [snakemake.params.predictions]
+        patterns += [snakemake.params.masks] if row.image in masked else []
         image = read_image(row.path)
-        labels = [read_label_map(snakemake.params.predictions.format(row.image))]
-        labels += [classes.read_mask(row.mask)] if row.mask else []
-        rows.append([image, *(figures.overlay(image, label_map) for label_map in labels)])
-    figures.save(
-        snakemake.output[0], figures.grid(rows, ["image", "prediction", "true mask"], classes.names)
-    )
+        label_maps = [read_label_map(pattern.format(row.image)) for pattern in patterns]
+        rows.append([image, *(figures.overlay(image, label_map) for label_map in label_maps)])
+    grid = figures.grid(rows, ["image", "prediction", "true mask"], names)
+    figures.save(snakemake.output[0], grid)

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core import figures, logs
-from psa_core.artifacts import read_array, read_label_map
-from psa_core.datasets.index import read_classes, read_image, read_index
+from psa_core.datasets.index import read_image, read_images
+from psa_core.evaluation import figures
+from psa_core.runtime import logs
+from psa_core.runtime.artifacts import listed_images, read_array, read_label_map, read_lines
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
@@ -19,13 +20,15 @@ TITLES = [
 ]
 
 with logs.stage(snakemake.log[0]):
-    classes = read_classes(snakemake.params.classes)
+    names = read_lines(snakemake.input.classes)
+    masked = listed_images(snakemake.input.masks)
     rows = []
-    for row in read_index(snakemake.params.index, snakemake.params.images).itertuples():
+    for row in read_images(snakemake.input.images, listed=snakemake.params.images):
+        patterns = list(snakemake.params.labels)
+        patterns += [snakemake.params.masks] if row.image in masked else []
         image = read_image(row.path)
         maps = read_array(snakemake.params.maps.format(row.image))
-        labels = [read_label_map(files.format(row.image)) for files in snakemake.params.labels]
-        labels += [classes.read_mask(row.mask)] if row.mask else []
+        labels = [read_label_map(pattern.format(row.image)) for pattern in patterns]
         tinted = [figures.overlay(image, label_map) for label_map in labels]
         rows.append([image, figures.heat(image, maps), *tinted])
-    figures.save(snakemake.output[0], figures.grid(rows, TITLES, classes.names))
+    figures.save(snakemake.output[0], figures.grid(rows, TITLES, names))

@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core import affinity, inference, logs, networks
-from psa_core.artifacts import write_edges
-from psa_core.compute import open_device
-from psa_core.datasets.index import read_index
+from psa_core.datasets.index import read_images
+from psa_core.method import affinity
+from psa_core.networks.files import read_network
+from psa_core.runtime import inference, logs
+from psa_core.runtime.artifacts import write_edges
+from psa_core.runtime.compute import open_device
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
 settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings):
     device = open_device(snakemake.config["device"], snakemake.threads)
-    network = networks.read(snakemake.input.network, device)
-    images = read_index(snakemake.params.index, snakemake.params.images)
+    network = read_network(snakemake.input.network, device)
+    images = read_images(snakemake.input.images)
 
     def predict(rows, pixels):
         return affinity.edges(network, pixels, **settings)

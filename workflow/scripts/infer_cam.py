@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core import cam, inference, logs, networks
-from psa_core.artifacts import write_array, write_manifest
-from psa_core.compute import open_device
-from psa_core.datasets.index import read_classes, read_index
+from psa_core.datasets.index import read_images
+from psa_core.method import cam
+from psa_core.networks.files import read_network
+from psa_core.runtime import inference, logs
+from psa_core.runtime.artifacts import write_array, write_manifest
+from psa_core.runtime.compute import open_device
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
@@ -13,17 +15,15 @@ if TYPE_CHECKING:
 settings, pattern = dict(snakemake.params.settings), snakemake.params.maps
 with logs.stage(snakemake.log[0], settings=settings):
     device = open_device(snakemake.config["device"], snakemake.threads)
-    network = networks.read(
+    network = read_network(
         snakemake.input.network, device, output_stride=settings.pop("output_stride")
     )
-    classes = read_classes(snakemake.params.classes)
-    images = read_index(snakemake.params.index, snakemake.params.images)
+    images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
 
     def predict(rows, pixels):
-        labels = [classes.indices(row.labels) for row in rows]
-        return cam.class_activation_maps(network, pixels, labels, **settings)
+        return cam.class_activation_maps(network, pixels, [row.classes for row in rows], **settings)
 
     results = inference.predictions(predict, images, device)
     for row, maps in logs.progress(results, total=len(images), label="images"):
         write_array(pattern.format(row.image), maps)
-    write_manifest(snakemake.output.get("manifest"), map(pattern.format, images.image))
+    write_manifest(snakemake.output.get("manifest"), pattern, [row.image for row in images])

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from psa_core import logs
-from psa_core.artifacts import read_table, write_table
-from psa_core.metrics import COLUMNS
+from psa_core.evaluation.metrics import COLUMNS
+from psa_core.runtime import logs
+from psa_core.runtime.artifacts import read_table, write_table
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake

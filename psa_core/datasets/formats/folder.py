@@ -1,0 +1,244 @@
+"""A folder of images with a csv of labels: your own data, without writing code.
+
+    labels.csv            image,labels[,split]
+    images/cats/tom.jpg   or cats/tom.jpg below the root itself; its id is cats__tom
+    masks/cats/tom.png    optional: 8-bit PNG, 0 background, 1..C in class order, 255 ignore
+    train.txt, val.txt    optional lists, one image per line
+    classes.txt           optional: the classes in order, one per line (else those of labels.csv)
+
+The lists say which images are for training; without lists the column `split` does (train or val),
+and without that column a hash of the image's name.
+"""
+
+import hashlib
+import posixpath
+from collections.abc import Iterable
+from pathlib import Path
+
+from psa_core.datasets.formats.source import (
+    IGNORE,
+    IMAGE_SUFFIXES,
+    LISTS,
+    MOST_CLASSES,
+    RESERVED,
+    Row,
+    Source,
+    class_names,
+    did_you_mean,
+    finish_lists,
+    image_id,
+    is_hostile,
+    read_list,
+    read_rows,
+    report_duplicates,
+    resolve,
+    root_of,
+    scan,
+    union,
+    without_suffix,
+)
+
+
+def _files(dataset: dict, root: Path) -> dict[str, Path]:
+    """List and label files that exist or that the config names; `labels` is always among them.
+
+    `train_aug` is dataset.train_aug or train.txt; `val` is dataset.val or val.txt; `train` is
+    dataset.train; `classes` is classes.txt.
+    """
+    found = {"labels": resolve(root, dataset.get("labels"), "labels.csv")}
+    for key, default in (("train_aug", "train"), ("val", "val")):
+        path = resolve(root, dataset.get(key), default, ".txt")
+        if dataset.get(key) or path.exists():
+            found[key] = path
+    if dataset.get("train"):
+        found["train"] = resolve(root, dataset["train"], "train", ".txt")
+    if (root / "classes.txt").exists():
+        found["classes"] = root / "classes.txt"
+    return found
+
+
+def read(dataset: dict) -> Source:
+    """Read labels.csv, classes.txt, the lists and the folder listings.
+
+    dataset: the config section of that name.
+    Raises DatasetError where dataset.root is not a folder; all else goes to Source.problems.
+    """
+    problems: list[str] = []
+    root = root_of(dataset)
+    paths = _files(dataset, root)
+    table = paths["labels"]
+    rows = _by_id(table, read_rows(table, problems) or [], problems)
+    names = class_names(dataset, problems)
+    if names is None and "classes" in paths:
+        names = tuple(read_list(paths["classes"], problems, "add it or set dataset.classes"))
+        report_duplicates(paths["classes"], list(names), problems)
+    if names is None:
+        names = tuple(sorted({label for row in rows.values() for label in row.labels}))
+    _check_labels(table, rows.values(), names, problems)
+    lists = _split(dataset, rows, paths, problems)
+    used = {image: rows[image] for image in union(lists) if image in rows}
+    stems = {image: without_suffix(row.image) for image, row in used.items()}
+    masks = _find_masks(root, dataset.get("masks"), stems, problems)
+    if "train" not in paths:
+        lists["train"] = [image for image in lists["train_aug"] if image in masks]
+    index = {name: i for i, name in enumerate(names, start=1)}
+    classes = [(i, i, name) for name, i in index.items()]
+    source = Source(
+        names=names,
+        coding=[(0, 0, "background"), *classes, (IGNORE, IGNORE, "ignore")],
+        lists=lists,
+        labels={
+            i: sorted(index.keys() & row.labels, key=index.__getitem__) for i, row in used.items()
+        },
+        images=_find_images(root, dataset.get("images"), used, stems, problems),
+        masks=masks,
+        problems=problems,
+    )
+    finish_lists(dataset, source)
+    return source
+
+
+def _by_id(table: Path, rows: list[Row], problems: list[str]) -> dict[str, Row]:
+    """The rows by image id; hostile names and names with the same id are reported."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        if is_hostile(row.image):
+            problems.append(
+                f"{table}, line {row.line}: image {row.image!r} is not a path below the images "
+                "folder: write it relative, with / and without .."
+            )
+            continue
+        first = found.setdefault(image_id(row.image), row)
+        if first is not row:
+            problems.append(
+                f"{table}, line {row.line}: image {row.image!r} has the same id "
+                f"{image_id(row.image)!r} as {first.image!r} in line {first.line}: remove or "
+                "rename one"
+            )
+    return found
+
+
+def _check_labels(
+    table: Path, rows: Iterable[Row], names: tuple[str, ...], problems: list[str]
+) -> None:
+    problems += [
+        f"{table}: {name!r} cannot be the name of a class: the metrics have a row of that name; "
+        "rename it"
+        for name in RESERVED
+        if name in names
+    ]
+    if len(names) > MOST_CLASSES:
+        problems.append(
+            f"{table}: {len(names)} classes, but 8-bit masks hold {MOST_CLASSES}: merge some"
+        )
+    known = set(names)
+    for row in rows:
+        if not row.labels:
+            problems.append(
+                f"{table}, line {row.line}: {row.image!r} has no labels: add one or remove the row"
+            )
+        problems += [
+            f"{table}, line {row.line}: label {label!r} of {row.image!r} is not a class"
+            f"{did_you_mean(label, names)}: correct it or add it to the classes"
+            for label in row.labels
+            if label not in known
+        ]
+
+
+def _split(
+    dataset: dict, rows: dict[str, Row], paths: dict[str, Path], problems: list[str]
+) -> dict[str, list[str]]:
+    """The four lists; train stays empty unless the config names a list, test always.
+
+    With only a list for val, all other images are for training. With only a list for training,
+    val is empty.
+    """
+    lists: dict[str, list[str]] = {key: [] for key in LISTS}
+    for key in lists.keys() & paths.keys():
+        lists[key] = _read_ids(key, paths[key], paths["labels"], rows, problems)
+    if "train_aug" in paths:
+        return lists
+    if "val" in paths:
+        in_val = set(lists["val"])
+    elif any(row.split for row in rows.values()):
+        in_val = {image for image, row in rows.items() if row.split == "val"}
+        problems += [
+            f"{paths['labels']}, line {row.line}: split {row.split!r} of {row.image!r}: "
+            "write train or val"
+            for row in rows.values()
+            if row.split not in ("train", "val")
+        ]
+    else:
+        fraction, seed = dataset.get("val_fraction", 0.2), dataset.get("seed", 0)
+        in_val = {image for image in rows if _uniform(image, seed) < fraction}
+    lists["train_aug"] = [image for image in rows if image not in in_val]
+    if "val" not in paths:
+        lists["val"] = [image for image in rows if image in in_val]
+    return lists
+
+
+def _read_ids(
+    key: str, path: Path, table: Path, rows: dict[str, Row], problems: list[str]
+) -> list[str]:
+    ids = [image_id(line) for line in read_list(path, problems, f"add it or set dataset.{key}")]
+    problems += [
+        f"{path}: {image!r} has no row in {table}: add one or take it out of the list"
+        for image in ids
+        if image not in rows
+    ]
+    report_duplicates(path, ids, problems)
+    return ids
+
+
+def _uniform(image: str, seed: int) -> float:
+    """A number in [0, 1) that depends only on name and seed, so new images do not move others."""
+    digest = hashlib.sha256(f"{seed}:{image}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _find_images(
+    root: Path,
+    name: str | None,
+    rows: dict[str, Row],
+    stems: dict[str, str],
+    problems: list[str],
+) -> dict[str, str]:
+    folder = resolve(root, name, "images")
+    if name and not folder.is_dir():
+        problems.append(f"{folder}: no such folder: correct dataset.images")
+        return {}
+    folder = folder if folder.is_dir() else root
+    found = scan(folder, stems.values(), IMAGE_SUFFIXES)
+    images = {}
+    for image, stem in stems.items():
+        candidates = found.get(stem, [])
+        suffix = posixpath.normpath(rows[image].image)[len(stem) :]
+        exact = [path for path in candidates if path.endswith(suffix)]  # any, if it has no suffix
+        if len(exact) == 1:
+            images[image] = exact[0]
+            continue
+        names = ", ".join(map(posixpath.basename, candidates))
+        there = f" (there: {names})" if candidates else ""
+        problems.append(
+            f"{folder}: {len(exact)} images for {rows[image].image!r} of line "
+            f"{rows[image].line}{there}: correct its name in the table or add the file"
+        )
+    return images
+
+
+def _find_masks(
+    root: Path, name: str | None, stems: dict[str, str], problems: list[str]
+) -> dict[str, str]:
+    folder = resolve(root, name, "masks")
+    if not folder.is_dir():
+        if name:
+            problems.append(f"{folder}: no such folder: correct dataset.masks")
+        return {}
+    found = scan(folder, stems.values(), (".png",))
+    masks = {image: found[stem][0] for image, stem in stems.items() if stem in found}
+    if stems and not masks and any(folder.iterdir()):
+        problems.append(
+            f"{folder}: no mask has the name of an image (that of {next(iter(stems.values()))!r} "
+            "would have that name and .png): rename them or remove the folder"
+        )
+    return masks

@@ -1,0 +1,1 @@
+"""Evaluation: scores, baselines, sweeps, and the tables and figures made of them."""

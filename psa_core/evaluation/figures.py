@@ -1,0 +1,127 @@
+"""Figures of maps, labels and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from psa_core.method.maps import resize
+from psa_core.runtime.artifacts import IGNORE, VOC_PALETTE, replacing
+
+matplotlib.use("Agg")
+COLOURS = np.array(VOC_PALETTE, np.uint8).reshape(256, 3)
+NEUTRAL = np.array([235, 235, 235], np.uint8)
+
+
+def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Tint an image by the colours of a label map.
+
+    image: uint8 [H, W, 3]. labels: uint8 [H, W] class indices; the background (0) is darkened,
+    ignored pixels (255) are light grey.
+    Returns uint8 [H, W, 3].
+    """
+    colour = COLOURS[labels]
+    colour[labels == IGNORE] = NEUTRAL
+    weight = np.where(labels == 0, 0.0, np.where(labels == IGNORE, 0.75, 0.65))[..., None]
+    grey = np.where(labels[..., None] == 0, image * 0.6, image)
+    return (weight * colour + (1 - weight) * grey).astype(np.uint8)
+
+
+def heat(image: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Blend an image with a heat map of its strongest class activation map.
+
+    image: uint8 [H, W, 3]. maps: float [K, h, w] in [0, 1]. Returns uint8 [H, W, 3].
+    """
+    strongest = resize(maps.max(0, keepdims=True), image.shape[:2])[0].clip(0, 1)
+    warm = plt.get_cmap("inferno")(strongest)[..., :3] * 255
+    return (0.35 * image + 0.65 * warm).astype(np.uint8)
+
+
+def grid(
+    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], names: Sequence[str]
+) -> Figure:
+    """Grid of pictures with a legend of the classes.
+
+    rows: pictures uint8 [H, W, 3], one row per image, one column per stage.
+    titles: of the columns. names: of the classes, without background.
+    """
+    columns = max(map(len, rows), default=1)
+    figure, axes = plt.subplots(
+        max(1, len(rows)), columns, figsize=(2.2 * columns, 2.0 * len(rows) + 0.9), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for line, row in zip(axes, rows, strict=False):
+        for axis, picture in zip(line, row, strict=False):
+            axis.imshow(picture)
+    for axis, title in zip(axes[0], titles, strict=False):
+        axis.set_title(title, fontsize=10)
+    patches = [Patch(color=COLOURS[i] / 255, label=name) for i, name in enumerate(names, start=1)]
+    figure.legend(handles=patches, loc="lower center", ncols=min(7, len(patches)), frameon=False)
+    figure.tight_layout(rect=(0, 0.9 / figure.get_figheight() / 2, 1, 1), pad=0.3)
+    return figure
+
+
+def bars(metrics: pd.DataFrame) -> Figure:
+    """Bar chart of the IoU of each class, and of their mean, at each stage.
+
+    metrics: rows of `metrics.scores` of several stages.
+    """
+    table = metrics.assign(stage=metrics["stage"] + " (" + metrics["split"] + ")")
+    table = table.pivot_table(index="class", columns="stage", values="iou", sort=False)
+    axis = table.plot.bar(
+        figsize=(1.2 * len(table) + 3, 3.6), width=0.8, colormap="viridis", rot=30
+    )
+    axis.set(xlabel="", ylabel="IoU (%)", ylim=(0, 100))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, ncols=len(table.columns), loc="upper center")
+    axis.figure.tight_layout()
+    return axis.figure
+
+
+def walk_sweep(table: pd.DataFrame) -> Figure:
+    """Heat maps of the mIoU over beta and log2_t, one panel per alpha, with the best framed.
+
+    table: result of `sweeps.walk_table`.
+    """
+    panels = [
+        (alpha, rows.pivot(index="beta", columns="log2_t", values="miou"))
+        for alpha, rows in table.groupby("alpha")
+    ]
+    rows, columns = panels[0][1].shape
+    figure, axes = plt.subplots(
+        1,
+        len(panels),
+        figsize=((0.5 * columns + 0.3) * len(panels) + 1.4, 0.5 * rows + 1.2),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    low, high = table["miou"].min(), table["miou"].max()
+    for axis, (alpha, miou) in zip(axes[0], panels, strict=True):
+        picture = axis.imshow(miou, vmin=low, vmax=high, origin="lower", cmap="viridis")
+        axis.set(title=f"alpha {alpha:g}", xlabel="log2 t")
+        axis.set_xticks(range(columns), miou.columns)
+        axis.set_yticks(range(rows), [f"{beta:g}" for beta in miou.index])
+        for (y, x), value in np.ndenumerate(miou):
+            colour = "black" if value > (low + high) / 2 else "white"
+            axis.text(x, y, f"{value:.1f}", ha="center", va="center", color=colour, fontsize=8)
+            if value == high:
+                axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="red"))
+    axes[0, 0].set_ylabel("beta")
+    figure.colorbar(picture, ax=axes, label="mIoU (%)", shrink=0.8)
+    return figure
+
+
+def save(path: str | Path, figure: Figure) -> None:
+    """Write a figure as PNG and close it."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,114 @@
+"""Sweep of the random walk over a grid of settings, scored on true masks (paper, figure 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from psa_core.evaluation import metrics
+from psa_core.method.maps import resize, with_background
+from psa_core.method.walk import propagate_each
+
+SETTINGS = ["alpha", "beta", "log2_t"]
+
+
+def walk_counts(
+    images: Iterable[tuple[np.ndarray, np.ndarray, Sequence[int], np.ndarray]],
+    classes: int,
+    *,
+    alpha: Sequence[float],
+    beta: Sequence[float],
+    log2_t: Sequence[int],
+    gamma: float,
+    tolerance: float,
+) -> pd.DataFrame:
+    """Confusion matrices of the walk's label maps, summed over images, for every combination.
+
+    images: tuples (class maps float [K, h, w], edges float [P, H', W'], the K class indices, true
+    mask uint8 [H, W]). classes: number of object classes C.
+    alpha: exponents of `maps.with_background`. beta, log2_t, gamma, tolerance: see
+    `walk.propagate`.
+    Returns a table of alpha, beta, log2_t, true (class index), predicted and pixels, without rows
+    of 0 pixels.
+    """
+    grid = {"alpha": alpha, "beta": beta, "log2_t": log2_t}
+    labels = range(classes + 1)
+    total = np.zeros([*map(len, grid.values()), len(labels), len(labels)], np.int64)
+    for maps, edges, indices, true in images:
+        walked = walk_labels(
+            maps,
+            edges,
+            indices,
+            true.shape,
+            alpha=alpha,
+            beta=beta,
+            log2_t=log2_t,
+            gamma=gamma,
+            tolerance=tolerance,
+        )
+        for position, predicted in walked:
+            total[position] += metrics.confusion_matrix([(true, predicted)], classes)
+    keys = pd.MultiIndex.from_product(
+        [*grid.values(), labels, labels], names=[*SETTINGS, "true", "predicted"]
+    )
+    counts = pd.Series(total.ravel(), keys, name="pixels").reset_index()
+    return counts[counts["pixels"] > 0]
+
+
+def walk_labels(
+    maps: np.ndarray,
+    edges: np.ndarray,
+    classes: Sequence[int],
+    size: tuple[int, int],
+    *,
+    alpha: Sequence[float],
+    beta: Sequence[float],
+    log2_t: Sequence[int],
+    gamma: float,
+    tolerance: float,
+) -> Iterator[tuple[tuple[int, int, int], np.ndarray]]:
+    """Label maps of one image after the walk, for every combination of settings.
+
+    maps, edges, classes: as in `walk_counts`, of one image. size: (H, W) of the label maps.
+    Yields the position of a combination in the lists alpha, beta and log2_t, and its label map,
+    uint8 [H, W].
+    Only the background depends on alpha, and only the transition matrix on beta. Each beta thus
+    takes one recurrence, applied to the class maps and one background per alpha.
+    """
+    cells = resize(maps, edges.shape[1:])
+    backgrounds = [with_background(cells, exponent)[:1] for exponent in alpha]
+    columns = np.concatenate([*backgrounds, cells])
+    index = np.array(classes, np.uint8)
+    for b, power in enumerate(beta):
+        walked = propagate_each(
+            columns, edges, gamma=gamma, beta=power, log2_t=log2_t, tolerance=tolerance
+        )
+        for t, scores in enumerate(walked):
+            background, objects = np.split(resize(scores, size), [len(alpha)])
+            best, label = objects.max(0), index[objects.argmax(0)]
+            for a, score in enumerate(background):
+                # Of equal scores, arg max takes the first, the background.
+                yield (a, b, t), np.where(score >= best, 0, label)
+
+
+def walk_table(counts: Sequence[pd.DataFrame], names: Sequence[str], images: int) -> pd.DataFrame:
+    """Scores of each combination of settings.
+
+    counts: tables from `walk_counts`, one per shard. names: of the classes, without background.
+    images: number of images scored.
+    Returns one row per combination: alpha, beta, log2_t, miou, precision, recall, images. Scores
+    are means over the classes, in per cent.
+    Raises ValueError if images is 0.
+    """
+    if not images:
+        raise ValueError("no image has a mask to be scored on: add masks of train images")
+    rows = []
+    for settings, counted in pd.concat(counts).groupby(SETTINGS):
+        confusion = np.zeros((len(names) + 1,) * 2, np.int64)
+        np.add.at(confusion, (counted["true"], counted["predicted"]), counted["pixels"])
+        table = metrics.scores(confusion, names, stage="walk", split="train", images=images)
+        mean = table.set_index("class").loc["mean"]
+        rows.append((*settings, mean["iou"], mean["precision"], mean["recall"], images))
+    return pd.DataFrame(rows, columns=[*SETTINGS, "miou", "precision", "recall", "images"])

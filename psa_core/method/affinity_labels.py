@@ -1,0 +1,81 @@
+"""Affinity labels: the areas where class activation maps are confident (paper, section 3.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from psa_core.method.dcrf import dense_crf
+from psa_core.method.maps import resize, with_background
+from psa_core.runtime.artifacts import IGNORE
+
+
+def affinity_labels(
+    image: np.ndarray,
+    maps: np.ndarray,
+    classes: list[int],
+    *,
+    alpha_low: float,
+    alpha_high: float,
+    scale: float = 1.0,
+    dcrf: dict,
+) -> np.ndarray:
+    """Confident areas of one image, between which affinities are learned (paper, section 3.2).
+
+    image: uint8 [H, W, 3]. maps: class activation maps float [K, h, w] in [0, 1].
+    classes: the K class indices.
+    alpha_low: exponent that amplifies the background (eq. 2); pixels still labelled object are
+    confident foreground.
+    alpha_high: exponent that weakens the background; pixels still labelled background are
+    confident background.
+    scale: factor by which the CRF sees the image resized. Below 1 saves time at little loss, since
+    AffinityNet reads one label per cell of 8 x 8 pixels.
+    dcrf: keyword arguments of `dense_crf`, with sxy in pixels of the full image.
+    Returns uint8 [H, W]: 0 background, c object, 255 neutral.
+    Raises ValueError for an image without classes.
+    """
+    full, image, dcrf = image.shape[:2], *scaled(image, dcrf, scale)
+    maps = resize(maps, image.shape[:2])
+    scores = np.stack([with_background(maps, alpha) for alpha in (alpha_low, alpha_high)])
+    low, high = dense_crf(image, scores, **dcrf).argmax(1)
+    areas = confident_areas(low, high, classes)
+    return np.asarray(Image.fromarray(areas).resize(full[::-1], Image.Resampling.NEAREST))
+
+
+def scaled(image: np.ndarray, dcrf: dict, scale: float) -> tuple[np.ndarray, dict]:
+    """Resize an image uint8 [H, W, 3] by `scale`, and with it the kernels of a CRF (sxy)."""
+    if scale == 1:
+        return image, dcrf
+    size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
+    kernels = {
+        name: {**dcrf[name], "sxy": dcrf[name]["sxy"] * scale} for name in ("gaussian", "bilateral")
+    }
+    small = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+    return np.array(small), {**dcrf, **kernels}
+
+
+def with_true_mask(labels: np.ndarray, mask: np.ndarray, listed: list[int]) -> np.ndarray:
+    """Correct affinity labels by the true mask of some classes (transfer to other classes).
+
+    labels: result of `affinity_labels`, uint8 [H, W].
+    mask: true mask, uint8 [H, W] class indices, 255 ignored.
+    listed: indices of the classes whose masks may be used.
+    Returns uint8 [H, W]. An image without a listed class keeps its labels. In any other, pixels of
+    the background and of listed classes get their true class, and ignored pixels are neutral (255).
+    Pixels of other classes keep their label, but are neutral if it is the background or a listed
+    class, which the mask rules out.
+    """
+    if not np.isin(mask, listed).any():
+        return labels
+    known = [0, *listed]
+    others = np.where(np.isin(labels, known) | (mask == IGNORE), np.uint8(IGNORE), labels)
+    return np.where(np.isin(mask, known), mask, others)
+
+
+def confident_areas(low: np.ndarray, high: np.ndarray, classes: list[int]) -> np.ndarray:
+    """Combine the best labels at alpha_low and alpha_high into affinity labels uint8 [H, W].
+
+    low, high: int [H, W], 0 background, k the k-th of `classes`.
+    """
+    index = np.array([IGNORE, *classes], np.uint8)
+    return np.where(high == 0, np.uint8(0), index[low])

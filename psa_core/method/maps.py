@@ -1,0 +1,77 @@
+"""Class maps as arrays: background, resizing, arg max. Without torch, so that it imports fast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def with_background(maps: np.ndarray, alpha: float) -> np.ndarray:
+    """Prepend the background map (1 - max_c M_c)^alpha (paper, eq. 2).
+
+    maps: class activation maps float [K, h, w] in [0, 1].
+    Returns float [K + 1, h, w] in [0, 1], background first.
+    Raises ValueError if K is 0.
+    """
+    if not len(maps):
+        raise ValueError("an image without image-level labels has no class maps: label it first")
+    background = (1 - maps.max(0, keepdims=True)).clip(0, 1) ** alpha
+    return np.concatenate([background, maps])
+
+
+def read_foreign(path: str | Path, count: int) -> np.ndarray:
+    """Read class activation maps of another method, each divided by its maximum (paper, eq. 1).
+
+    path: .npy file, float [K, h, w] of any h and w, finite and at least 0, in class order.
+    count: K, the number of the image's labels.
+    Returns float32 [K, h, w] in [0, 1]; a map of zeros remains zero.
+    Raises ValueError, naming file, value and remedy, for any other file.
+    """
+    try:
+        maps = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path}: not a .npy array ({error}); save it with numpy.save") from error
+    if not isinstance(maps, np.ndarray) or maps.dtype.kind != "f":
+        found = getattr(maps, "dtype", "several arrays")
+        raise ValueError(f"{path}: {found} instead of floats; save maps.astype('float32')")
+    if maps.ndim != 3 or len(maps) != count or not maps.size:
+        raise ValueError(
+            f"{path}: shape {maps.shape}, expected [{count}, h, w]; save one map for each of the "
+            "image's labels, in class order"
+        )
+    if not np.isfinite(maps).all() or maps.min() < 0:
+        value = maps[~(maps >= 0) | np.isinf(maps)][0]
+        raise ValueError(f"{path}: holds {value}; maps are finite and at least 0, rectify them")
+    greatest = maps.max((1, 2), keepdims=True).astype(np.float64)
+    return (maps / np.where(greatest > 0, greatest, 1)).astype(np.float32)
+
+
+def resize(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize maps float [K, h, w] to float32 [K, *size], size = (height, width).
+
+    Bilinear with cell centres kept in place (align_corners=False); when shrinking, each cell is a
+    weighted mean of all cells that it covers.
+    """
+    if maps.shape[1:] == tuple(size):
+        return maps.astype(np.float32)
+    height, width = size
+    return np.stack(
+        [
+            np.asarray(Image.fromarray(m).resize((width, height), Image.Resampling.BILINEAR))
+            for m in maps.astype(np.float32)
+        ]
+    )
+
+
+def arg_max(scores: np.ndarray, classes: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+    """Label map of the best score of each pixel.
+
+    scores: float [K + 1, h, w], background first. classes: the K class indices.
+    size: (H, W), to which the scores are resized first.
+    Returns uint8 [H, W] class indices, 0 background; of equal scores the first wins.
+    """
+    index = np.array([0, *classes], np.uint8)
+    return index[resize(scores, size).argmax(0)]

@@ -1,0 +1,206 @@
+"""Files that the stages exchange: written completely or not at all, read without pickle."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import gzip
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+IGNORE = 255
+REBUILD = "delete it, and the next run makes it again"  # end of the message about a broken file
+
+
+def _voc_palette() -> list[int]:
+    """VOC's colours, [R, G, B] * 256: three bits of the index at a time, highest bit first."""
+    colours = np.zeros((256, 3), np.uint8)
+    index = np.arange(256)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= ((index >> (3 * bit + channel)) & 1).astype(np.uint8) << (
+                7 - bit
+            )
+    return colours.flatten().tolist()
+
+
+VOC_PALETTE = _voc_palette()
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary file in the folder of `path`; it becomes `path` if the block succeeds.
+
+    Makes the folder. Raises OSError with the path and a remedy where the disk is full.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        # HDF5 and torch hide the error number, so look at the disk itself.
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if full or shutil.disk_usage(path.parent).free < 2**16:
+            raise OSError(
+                errno.ENOSPC,
+                "the disk or your quota is full: make room and run again, nothing finished is lost",
+                str(path),
+            ) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_left(path: str | Path) -> None:
+    """Remove temporary files of `replacing(path)` that killed processes left behind."""
+    path = Path(path)
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.????????{path.suffix}"):
+        left.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_manifest(path: str | Path | None, pattern: str, images: Iterable[str]) -> None:
+    """List files with their SHA-256, one line per file, in the format of `sha256sum --check`.
+
+    path: None writes nothing, because a job for a single image makes no manifest.
+    pattern: of the files, for example "results/cam/maps/{}.npy". images: the ids to put into it.
+    """
+    if path is None:
+        return
+    files = [Path(pattern.format(image)) for image in images]
+    lines = (f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
+    with replacing(path) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def listed_images(paths: Iterable[str | Path]) -> set[str]:
+    """Ids of the images whose files are listed in manifests.
+
+    paths: files that a job reads; those that do not end in .txt are not manifests.
+    """
+    manifests = [Path(path) for path in paths if Path(path).suffix == ".txt"]
+    texts = [manifest.read_text(encoding="utf-8") for manifest in manifests]
+    return {Path(name).stem for text in texts for name in text.split()[1::2]}
+
+
+def write_label_map(path: str | Path, labels: np.ndarray) -> None:
+    """Write uint8 [H, W] class indices as a PNG with VOC's palette."""
+    image = Image.fromarray(np.ascontiguousarray(labels, dtype=np.uint8), mode="P")
+    image.putpalette(VOC_PALETTE)
+    with replacing(path) as temporary:
+        image.save(temporary)
+
+
+def write_grey(path: str | Path, values: np.ndarray) -> None:
+    """Write [H, W] in [0, 1] as a grey PNG, 255 for 1."""
+    with replacing(path) as temporary:
+        Image.fromarray((255 * values).round().astype(np.uint8)).save(temporary)
+
+
+def read_label_map(path: str | Path) -> np.ndarray:
+    """Read uint8 [H, W] class indices.
+
+    Raises ValueError naming a file that is broken or has more than one channel.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("P", "L"):
+                raise OSError(f"mode {image.mode}, expected class indices, P or L")
+            return np.array(image)
+    except OSError as error:
+        raise ValueError(f"{path}: not a readable label map ({error}); {REBUILD}") from error
+
+
+def write_array(path: str | Path, array: np.ndarray) -> None:
+    """Write an array as float16 .npy."""
+    with replacing(path) as temporary:
+        np.save(temporary, array.astype(np.float16))
+
+
+def read_array(path: str | Path) -> np.ndarray:
+    """Read a .npy written by `write_array` as float32. Raises ValueError naming a broken file."""
+    try:
+        return np.load(path).astype(np.float32)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: not a readable .npy array ({error}); {REBUILD}") from error
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table as .csv, with four decimal places."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4f")
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a .csv written by `write_table`; only an empty field is NaN, a class may be named NA."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Read the lines of a text file written by `write_lines`."""
+    return Path(path).read_text(encoding="utf-8").splitlines()
+
+
+def write_lines(path: str | Path, lines: Iterable[str]) -> None:
+    """Write a text file, one line per item, for example a list of images."""
+    with replacing(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def write_archive(path: str | Path, files: Iterable[str | Path], *, folder: str | Path) -> None:
+    """Write files as .tar.gz, with names relative to `folder`.
+
+    The archive depends only on names and contents, not on times or permissions.
+    """
+    with (
+        replacing(path) as temporary,
+        open(temporary, "wb") as raw,
+        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as archive,
+    ):
+        for file in sorted(map(Path, files)):
+            member = tarfile.TarInfo(file.relative_to(folder).as_posix())
+            member.size = file.stat().st_size
+            with open(file, "rb") as content:
+                archive.addfile(member, content)
+
+
+def write_edges(path: str | Path, edges: Iterable[tuple[str, np.ndarray]]) -> None:
+    """Write (image id, affinities float16 [P, h, w]) of several images to one HDF5 file."""
+    remove_left(path)
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for image, affinity in edges:
+            file.create_dataset(image, data=affinity, compression="gzip", compression_opts=1)
+
+
+def read_edges(path: str | Path, image: str) -> np.ndarray:
+    """Read the affinities of one image as float32 [P, h, w].
+
+    Raises ValueError naming a file that is broken or lacks the image.
+    """
+    try:
+        with h5py.File(path) as file:
+            return file[image][()].astype(np.float32)
+    except (KeyError, OSError) as error:
+        raise ValueError(f"{path}: no readable edges of {image} ({error}); {REBUILD}") from error

@@ -1,0 +1,286 @@
+"""The configuration, checked and completed with defaults before anything runs."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from psa_core.networks import registry
+
+if TYPE_CHECKING:
+    from psa_core.datasets.inventory import Inventory
+
+STAGES = ("cam", "affinity", "segmentation")  # those with a network of their own
+NO_FILES = ("imagenet", "random")  # values of network.weights that are not file names
+
+
+class ConfigError(ValueError):
+    """The configuration is not usable; the message names each key, its value and the remedy."""
+
+
+def complete(config: dict, schema: dict) -> dict:
+    """A copy of the configuration with all defaults, checked against the schema.
+
+    Raises ConfigError for unknown keys, wrong types and values out of range, all together; if there
+    are none of these, for values that contradict each other.
+    """
+    filled = _fill(copy.deepcopy(config), schema, schema)
+    problems = [_explain(error) for error in Draft202012Validator(schema).iter_errors(filled)]
+    _raise(sorted(problems) or list(_conflicts(filled)))
+    return filled
+
+
+# Keys of earlier versions, and what replaces them.
+RENAMED = {
+    "labels": "now pseudo_labels; move the values there",
+    "affinity.labels": "now affinity_labels; move the values there",
+    "affinity.true_masks": "now affinity_labels.true_masks; move the value there",
+    "dataset.scenes": "removed; the scenes are in examples/scenes, dataset.limit takes fewer",
+}
+
+
+def file_of_weights(section: dict) -> str | None:
+    """The file with a stage's initial weights; None for ImageNet or random weights.
+
+    section: the config section of the stage, for example config["cam"].
+    """
+    weights = section["network"]["weights"]
+    return None if weights in NO_FILES else weights
+
+
+def cached_side(config: dict) -> int | None:
+    """The greatest longest side that a training sees, in pixels; None where one takes any size."""
+    sides = [config[stage]["training"]["longest_side"] for stage in STAGES]
+    return max(high for _, high in sides) if all(sides) else None
+
+
+def check_data(config: dict, data: Inventory) -> None:
+    """Check the configuration against the data set.
+
+    Raises ConfigError for everything that does not fit, with key, value and remedy.
+    """
+    _raise(list(_misfits(config, data)))
+
+
+def describe(schema: dict) -> str:
+    """The keys of a schema as a Markdown table: key, default, description."""
+    lines = ["| key | default | what it is |", "|---|---|---|"]
+    # Only a data set without a format and a root has no defaults.
+    defaults = complete({"dataset": {"format": "folder", "root": "."}}, schema)
+    defaults["dataset"] |= {"format": None, "root": None}
+    for path, key in _leaves(schema, schema):
+        default = json.dumps(_lookup(defaults, path))
+        choices = f" One of {', '.join(map(str, key['enum']))}." if "enum" in key else ""
+        lines.append(f"| `{path}` | `{default}` | {key['description'].strip()}{choices} |")
+    return "\n".join(lines) + "\n"
+
+
+def _raise(problems: list[str]) -> None:
+    if problems:
+        raise ConfigError(
+            "the configuration is not usable:\n" + "\n".join(f"  - {p}" for p in problems)
+        )
+
+
+def _misfits(config: dict, data: Inventory) -> Iterator[str]:
+    """What is wrong with a complete configuration for this data set."""
+    training = len(data.images["train_aug"])
+    for stage in STAGES:
+        batch_size = config[stage]["training"]["batch_size"]
+        if not config[stage]["train"] or (stage == "cam" and config["cam"]["maps"]):
+            continue
+        if training < batch_size:
+            yield (
+                f"{stage}.training.batch_size: {batch_size} is more than the {training} training "
+                "images; lower it or add images"
+            )
+        if batch_size % config["devices"]:
+            yield (
+                f"devices: {config['devices']} cannot share {stage}.training.batch_size, "
+                f"{batch_size}, equally; set batch_size to a multiple of devices"
+            )
+    true_masks = config["affinity_labels"]["true_masks"]
+    if unknown := sorted(set(true_masks) - set(data.classes)):
+        yield (
+            f"affinity_labels.true_masks: {unknown} are not classes; choose from "
+            f"{', '.join(data.classes)}"
+        )
+    if true_masks and not data.scored["train_aug"]:
+        yield "affinity_labels.true_masks: no training image has a mask; add masks or set it to []"
+    batch_size, masks = config["segmentation"]["training"]["batch_size"], data.scored["train_aug"]
+    if config["segmentation"]["upper_bound"] and len(masks) < batch_size:
+        yield (
+            f"segmentation.upper_bound: {len(masks)} training images have a mask, fewer than "
+            f"segmentation.training.batch_size, {batch_size}; add masks, lower batch_size, or set "
+            "upper_bound to false"
+        )
+    if config["cam"]["maps"]:
+        yield from _missing_maps(Path(config["cam"]["maps"]), data.images["train_aug"])
+
+
+def _missing_maps(folder: Path, images: list[str]) -> Iterator[str]:
+    if not folder.is_dir():
+        yield (
+            f"cam.maps: {str(folder)!r} is not a folder (seen from {Path.cwd()}); set it to the "
+            "folder with the class maps"
+        )
+        return
+    present = set(os.listdir(folder))
+    if missing := [f"{image}.npy" for image in images if f"{image}.npy" not in present]:
+        yield (
+            f"cam.maps: {folder} lacks the maps of {len(missing)} training images, the first is "
+            f"{missing[0]}; add them, or take these images out of the lists"
+        )
+
+
+def _leaves(schema: dict, root: dict, path: str = "") -> Iterator[tuple[str, dict]]:
+    """(dotted key, schema) of each key that is not a section."""
+    properties = _properties(schema, root)
+    if not properties:
+        yield path, {**_referred(schema, root), **schema}
+    for key, sub in properties.items():
+        yield from _leaves(sub, root, f"{path}.{key}" if path else key)
+
+
+def _lookup(config: dict, path: str) -> object:
+    for key in path.split("."):
+        config = config[key]
+    return config
+
+
+def _referred(schema: dict, root: dict) -> dict:
+    return root["$defs"][schema["$ref"].rsplit("/", 1)[-1]] if "$ref" in schema else {}
+
+
+def _properties(schema: dict, root: dict) -> dict:
+    """The properties of an object, including those of the definition that it refers to."""
+    return {**_referred(schema, root).get("properties", {}), **schema.get("properties", {})}
+
+
+def _default(schema: dict, root: dict) -> tuple[bool, object]:
+    merged = {**_referred(schema, root), **schema}
+    return "default" in merged, copy.deepcopy(merged.get("default"))
+
+
+def _fill(value: Any, schema: dict, root: dict) -> Any:
+    """Add the defaults of missing keys; an object's own default wins over its properties'."""
+    if not isinstance(value, dict):
+        return _parse(value, {**_referred(schema, root), **schema})
+    has_default, default = _default(schema, root)
+    if has_default and isinstance(default, dict):
+        value = _merge(default, value)
+    for key, sub in _properties(schema, root).items():
+        has_default, default = _default(sub, root)
+        if key not in value and has_default:
+            value[key] = default
+        if key in value:
+            value[key] = _fill(value[key], sub, root)
+    return value
+
+
+def _merge(default: dict, value: dict) -> dict:
+    """The default, with the given values in place of its own, section by section."""
+    merged = {**default, **value}
+    for key in default.keys() & value.keys():
+        if isinstance(default[key], dict) and isinstance(value[key], dict):
+            merged[key] = _merge(default[key], value[key])
+    return merged
+
+
+def _parse(value: object, schema: dict) -> object:
+    """Convert a string to the number, boolean or null that it spells, unless a string is wanted.
+
+    Snakemake's --config leaves all values inside braces as strings, and YAML reads 1e-3 as one.
+    """
+    if isinstance(value, list):
+        return [_parse(item, schema.get("items", {})) for item in value]
+    types = schema.get("type", [])
+    is_text_wanted = "string" in types or any(isinstance(c, str) for c in schema.get("enum", []))
+    if not isinstance(value, str) or is_text_wanted:
+        return value
+    words = {"true": True, "false": False, "null": None}
+    for parse in (int, float, lambda text: words[text.lower()]):
+        try:
+            return parse(value)
+        except (ValueError, KeyError):
+            continue
+    return value
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for a validation error: key, value, and what is allowed."""
+    key = ".".join(map(str, error.absolute_path))
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema.get("properties", {}))
+        unknown = [name for name in error.instance if name not in known]
+        lines = []
+        for name in unknown:
+            path = f"{key + '.' if key else ''}{name}"
+            if path in RENAMED:
+                lines.append(f"{path}: {RENAMED[path]}")
+                continue
+            close = difflib.get_close_matches(str(name), known, 1)
+            hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
+            lines.append(f"{path}: unknown key; {hint}")
+        return "; ".join(lines)
+    remedy = error.schema.get("description", "")
+    return f"{key or 'config'}: {error.message}" + (f" ({remedy})" if remedy else "")
+
+
+def _network_conflicts(stage: str, section: dict) -> Iterator[str]:
+    """Settings of a stage's network that contradict one another or that its backbone cannot have.
+
+    section: that of the stage in the configuration.
+    """
+    network, key = section["network"], f"{stage}.network"
+    if not section["train"] and network["weights"] in NO_FILES:
+        yield (
+            f"{stage}.train: false, but {key}.weights is {network['weights']!r}; set it to the "
+            "file of a trained network"
+        )
+    yield from (f"{key}.{problem}" for problem in registry.conflicts(network))
+    if stage == "cam":
+        stride = section["inference"]["output_stride"]
+        problems = registry.stride_conflicts(network["backbone"], stride)
+        yield from (f"cam.inference.{problem}" for problem in problems)
+
+
+def _conflicts(config: dict) -> Iterator[str]:
+    """Values that contradict each other, which a schema of single keys cannot find."""
+    labels = config["affinity_labels"]
+    if labels["alpha_low"] > labels["alpha_high"]:
+        yield (
+            f"affinity_labels: alpha_low {labels['alpha_low']} is above alpha_high "
+            f"{labels['alpha_high']}; the lower one amplifies the background, so swap them"
+        )
+    for stage in STAGES:
+        yield from _network_conflicts(stage, config[stage])
+        low, high = config[stage]["training"]["longest_side"] or (0, 0)
+        if low > high:
+            key = f"{stage}.training.longest_side"
+            yield f"{key}: [{low}, {high}] is not a range; put the smaller value first"
+    if config["segmentation"]["upper_bound"] and not config["segmentation"]["train"]:
+        yield (
+            "segmentation.upper_bound: true, but segmentation.train is false, so the network that "
+            "learns from true masks would start with the weights it is compared with; set "
+            "upper_bound to false or train to true"
+        )
+    dataset = config["dataset"]
+    if dataset["test"] and dataset["format"] != "voc":
+        yield (
+            f"dataset.test: {dataset['test']!r}, but dataset.format is {dataset['format']}, and "
+            "only VOC has a test server; remove the key"
+        )
+    if not dataset["root"]:
+        yield (
+            "dataset.root: missing; set it to the folder of the data set, in the config file or "
+            "with --config dataset='{root: FOLDER}'"
+        )

@@ -1,0 +1,89 @@
+"""Predictions for the images of an index: read ahead, in batches or in parallel."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from psa_core.datasets.index import ImageRow, read_image
+
+BATCH_PIXELS = 1_500_000  # before scaling; eight images of PASCAL VOC
+READERS = 2
+# One image does not keep all cores of a CPU busy: two images at once, each on half of the cores,
+# take 0.85 (class maps at three scales) to 0.63 (AffinityNet) of the time that they take in turn.
+SIDE_BY_SIDE = 2
+
+
+def predictions(
+    predict: Callable[[Sequence[ImageRow], Sequence[np.ndarray]], Sequence[np.ndarray]],
+    images: Sequence[ImageRow],
+    device: torch.device,
+) -> Iterator[tuple[ImageRow, np.ndarray]]:
+    """(row, prediction) of each row of an index.
+
+    predict: takes rows and their images, uint8 [H, W, 3] of equal size; returns one result per row.
+    It runs in other threads than the caller.
+    device: a GPU gets batches of up to BATCH_PIXELS, which changes the order of the rows. On a CPU
+    batches are not faster; it gets SIDE_BY_SIDE images at once, which share torch's threads.
+    Meanwhile the next READERS batches are decoded. An error in predict gets a note of its images.
+    Raises DatasetError naming an image that cannot be decoded, ValueError naming one whose size
+    differs from the index.
+    """
+    threads = torch.get_num_threads()
+    pixels, streams = (
+        (BATCH_PIXELS, 1) if device.type == "cuda" else (1, min(SIDE_BY_SIDE, threads))
+    )
+    waiting: deque[tuple[list[ImageRow], Future]] = deque()
+    with (
+        ThreadPoolExecutor(READERS) as readers,
+        ThreadPoolExecutor(streams, "", torch.set_num_threads, (threads // streams,)) as workers,
+    ):
+        for rows in batches(images, pixels):
+            reading = readers.submit(_read, rows)
+            waiting.append((rows, workers.submit(_predict, predict, rows, reading)))
+            if len(waiting) > READERS + streams:
+                yield from _results(*waiting.popleft())
+        while waiting:
+            yield from _results(*waiting.popleft())
+
+
+def _read(rows: Sequence[ImageRow]) -> list[np.ndarray]:
+    images = []
+    for row in rows:
+        image = read_image(row.path)
+        if image.shape[:2] != (row.height, row.width):
+            raise ValueError(
+                f"{row.path}: {image.shape[1]} x {image.shape[0]} pixels, but {row.width} x "
+                f"{row.height} when it was indexed: the file changed during the run; start the "
+                "workflow again"
+            )
+        images.append(image)
+    return images
+
+
+def _predict(predict: Callable, rows: Sequence[ImageRow], reading: Future) -> Sequence[np.ndarray]:
+    images = reading.result()
+    try:
+        return predict(rows, images)
+    except Exception as error:
+        error.add_note(f"at {', '.join(row.image for row in rows)}")
+        raise
+
+
+def _results(rows: Sequence[ImageRow], predicting: Future) -> Iterator[tuple[ImageRow, np.ndarray]]:
+    return zip(rows, predicting.result(), strict=True)
+
+
+def batches(images: Sequence[ImageRow], pixels: int) -> Iterator[list[ImageRow]]:
+    """Group rows of equal size into batches of at most `pixels` pixels, but at least one image."""
+    open_groups: defaultdict[tuple[int, int], list[ImageRow]] = defaultdict(list)
+    for row in images:
+        group = open_groups[row.height, row.width]
+        group.append(row)
+        if (len(group) + 1) * row.height * row.width > pixels:
+            yield open_groups.pop((row.height, row.width))
+    yield from open_groups.values()

@@ -1,0 +1,102 @@
+"""Stage logging and progress: a log file, messages on the terminal, the time left."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+log = logging.getLogger(__name__)
+APPEND = "PSA_APPEND_LOG"  # set in child processes: append to the parent's log
+PACKAGES = ("torch", "torchvision", "lightning", "timm", "numpy", "scipy", "pydensecrf2")
+
+
+@contextmanager
+def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
+    """Log a stage to `path` and to the terminal: versions and facts first, the outcome last.
+
+    path: overwritten, with its folder created. facts: logged as "name: value".
+    Yields the logger of psa_core; warnings are logged too. Errors are logged with their traceback
+    and raised again. If a training has several processes, all but the first log errors only.
+    """
+    device = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", 0)))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if device == 0 and not os.environ.get(APPEND):
+        Path(path).write_text("", encoding="utf-8")
+    file = logging.FileHandler(path, mode="a", encoding="utf-8")
+    terminal = logging.StreamHandler(sys.stderr)
+    name = f"device {device}: " if device else ""
+    file.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {name}%(message)s"))
+    terminal.setFormatter(logging.Formatter(f"{name}%(message)s"))
+    for handler in (file, terminal):
+        handler.setLevel(logging.ERROR if device else logging.INFO)
+    logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
+    logging.captureWarnings(True)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and advertisements
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
+    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
+    warnings.filterwarnings("ignore", "The `srun` command is available on your system")
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="lightning")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    start = time.monotonic()
+    log.info("python %s, %s", platform.python_version(), ", ".join(_versions()))
+    for name, fact in facts.items():
+        log.info("%s: %s", name, fact)
+    try:
+        yield logging.getLogger("psa_core")
+    except SystemExit as stop:
+        log.warning("%s", stop)
+        raise
+    except BaseException:
+        log.exception("failed after %.0f s", time.monotonic() - start)
+        raise
+    log.info("done in %.1f s", time.monotonic() - start)
+
+
+def _versions() -> Iterator[str]:
+    for package in PACKAGES:
+        try:
+            yield f"{package} {version(package)}"
+        except PackageNotFoundError:
+            continue
+
+
+def counter(label: str) -> Callable[[int, int], None]:
+    """Return a function of (items done, total) that logs them every 10 s and at the end."""
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if done == total or time.monotonic() - last > 10:
+            log.info("%s %d/%d", label, done, total)
+            last = time.monotonic()
+
+    return report
+
+
+def progress(items: Iterable, *, total: int, label: str) -> Iterator:
+    """Yield the items; show a bar in a terminal, else log the time left every 10 s and at the end.
+
+    total: number of items. label: what they are, "images".
+    """
+    if sys.stderr.isatty() and not os.environ.get("CI"):
+        yield from tqdm(items, total=total, desc=label)
+        return
+    start = last = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if done == total or now - last > 10:
+            left = (now - start) / done * (total - done)
+            log.info("%s %d/%d, %.0f s so far, %.0f s left", label, done, total, now - start, left)
+            last = now

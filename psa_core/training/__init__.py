@@ -1,0 +1,1 @@
+"""Training: the loop of all three networks, resuming, several devices, augmentation."""

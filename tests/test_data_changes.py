@@ -1,0 +1,272 @@
+"""What reruns after a change of the data, and after a file was deleted: counts of jobs."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_data import SHARDS, TRAIN, VAL, Stubbed, add, write_image, write_labels, write_mask
+
+from psa_core.datasets.contents import Digests
+from psa_core.datasets.inventory import Inventory
+
+TARGETS = ("results/metrics.csv", "results/tables/segmentation.csv")
+THEIRS = ("--config", "cam={maps: theirs}")
+AREAS = "results/affinity_labels/{}.txt"
+SCORES = ("cam", "walk", "pseudo_labels", "segmentation", "upper_bound")
+PER_SHARD = (
+    "infer_cam",
+    "make_affinity_labels",
+    "infer_affinity",
+    "run_walk",
+    "make_pseudo_labels",
+)
+TABLES = {"metrics": 1, "table_segmentation": 1}
+
+
+@pytest.fixture
+def run(stubbed, tmp_path) -> Stubbed:
+    """A copy of a finished run, to change. Shards of training: t0 t2, t1 t3, t4 t6, t5 t7."""
+    return stubbed.copy(tmp_path / "run")
+
+
+def plan(run: Stubbed, *arguments: str, targets: tuple[str, ...] = TARGETS) -> dict[str, int]:
+    return run.plan(*arguments, targets=targets)
+
+
+def inventory(run: Stubbed) -> Inventory:
+    dataset = {"format": "folder", "root": str(run.folder / "mine"), "shards": SHARDS}
+    return Inventory(dataset, Digests(run.folder / "digests.json"))
+
+
+def shards(run: Stubbed, part: str) -> int:
+    """Number of shards of a part of the data set that have images."""
+    return len(inventory(run).shards(part))
+
+
+def everything(run: Stubbed) -> dict[str, int]:
+    """Jobs from the first training on."""
+    return {
+        **TABLES,
+        **dict.fromkeys(("train_cam", "train_affinity"), 1),
+        "train_segmentation": 2,  # the model and its upper bound
+        **dict.fromkeys(PER_SHARD, shards(run, "train_aug")),
+        "predict_segmentation": 2 * shards(run, "val"),
+        **{f"evaluate_{stage}": 1 for stage in SCORES},
+    }
+
+
+# --- images, labels, masks ------------------------------------------------------------------------
+
+
+def test_the_data_set_has_the_shards_that_the_counts_below_take(run):
+    assert (shards(run, "train_aug"), shards(run, "val")) == (4, 2)
+
+
+def test_a_touched_file_reruns_nothing(run):
+    for file in (run.folder / "mine").rglob("*.*"):
+        os.utime(file)
+    assert plan(run) == {}
+
+
+def test_data_that_lie_elsewhere_rerun_everything(run):
+    whole = {**everything(run), "index_images": 6, "index_masks": 6}
+    (run.folder / "mine").rename(run.folder / "moved")
+    assert plan(run, "--config", "dataset={root: moved}") == whole
+
+
+def test_the_order_of_rows_reruns_nothing(run):
+    table = run.folder / "mine/labels.csv"
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header, *reversed(rows)]))
+    assert plan(run) == {}
+
+
+def test_an_edited_training_image_reruns_the_trainings(run):
+    write_image(run.folder, "t3", 77)
+    assert plan(run) == {**everything(run), "index_images": 1}
+
+
+def test_an_edited_label_of_a_training_image_reruns_the_trainings(run):
+    write_labels(run.folder, TRAIN, VAL, t3="cat;dog")
+    assert plan(run) == {**everything(run), "index_images": 1}
+
+
+def test_an_edited_mask_of_a_training_image_reruns_scores_and_upper_bound(run):
+    """Without true masks for AffinityNet: `true_masks` of tests/tiny.yaml asks for them."""
+    run.make("--touch", "--config", "affinity_labels={true_masks: []}", "--forceall")
+    write_mask(run.folder, "t3", 0)
+    assert plan(run, "--config", "affinity_labels={true_masks: []}") == {
+        **TABLES,
+        "index_masks": 1,
+        **{f"evaluate_{stage}": 1 for stage in ("cam", "walk", "pseudo_labels", "upper_bound")},
+        "train_segmentation": 1,
+        "predict_segmentation": 2,
+    }
+
+
+def test_an_edited_mask_reruns_affinitynet_where_it_learns_from_masks(run):
+    write_mask(run.folder, "t3", 0)
+    planned = plan(run)
+    assert planned["index_masks"] == planned["make_affinity_labels"] == 1
+    assert planned["train_affinity"] == 1
+    assert "train_cam" not in planned
+
+
+def test_an_edited_val_image_reruns_its_predictions(run):
+    write_image(run.folder, "v1", 77)
+    assert plan(run) == {
+        **TABLES,
+        "index_images": 1,
+        "predict_segmentation": 2,  # its shard by two models
+        "evaluate_segmentation": 1,
+        "evaluate_upper_bound": 1,
+    }
+
+
+def test_an_edited_val_mask_reruns_the_scores(run):
+    write_mask(run.folder, "v1", 0)
+    scores = {"evaluate_segmentation": 1, "evaluate_upper_bound": 1}
+    assert plan(run) == {**TABLES, "index_masks": 1, **scores}
+
+
+def test_an_edited_label_of_a_val_image_predicts_its_shard_again(run):
+    write_labels(run.folder, TRAIN, VAL, v1="cat;dog")
+    planned = plan(run)
+    assert planned["index_images"] == 1
+    assert planned["predict_segmentation"] == 2
+    assert "train_cam" not in planned
+
+
+def test_a_changed_value_is_noticed_beside_a_changed_image(run):
+    write_image(run.folder, "v1", 77)
+    planned = plan(run, "--config", "walk={beta: 4}", targets=("results/metrics.csv",))
+    assert planned["index_images"] == planned["train_segmentation"] == 1
+    assert planned["run_walk"] == planned["make_pseudo_labels"] == 4
+    assert "make_affinity_labels" not in planned
+
+
+def test_ten_more_images_rerun_the_trainings_and_what_follows(run):
+    added = [*(f"t{i}" for i in range(50, 58)), "v50", "v51"]
+    add(run.folder, added[:8], added[8:])
+    data, planned = inventory(run), plan(run)
+    assert planned.pop("index_images") == len({data.shard_of(image) for image in added})
+    planned.pop("index_masks", None)  # of shards that are new; no added image has a mask
+    assert planned == everything(run)
+
+
+def test_ten_more_val_images_rerun_the_predictions_of_their_shards(run):
+    known = inventory(run).shards("val")
+    added = [f"v{i}" for i in range(50, 100)]
+    add(run.folder, [], added)
+    data = inventory(run)
+    added = [image for image in added if data.shard_of(image) in known][:10]
+    add(run.folder, [], added)
+    assert plan(run, targets=("results/metrics.csv",)) == {
+        "index_images": 2,
+        "predict_segmentation": 2,
+        "evaluate_segmentation": 1,
+        "metrics": 1,
+    }
+
+
+def test_a_removed_image_reruns_the_trainings_even_if_its_shard_is_empty_then(run):
+    for image in ("t4", "t6"):  # all of their shard
+        (run.folder / f"mine/images/{image}.png").unlink()
+    write_labels(run.folder, [i for i in TRAIN if i not in ("t4", "t6")], VAL)
+    assert shards(run, "train_aug") == 3
+    planned = plan(run)
+    assert planned.pop("list_names") == 1  # the images that are scored
+    assert planned == everything(run)
+
+
+# --- class maps of another method -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def imported(stubbed, tmp_path_factory) -> Stubbed:
+    """The same data with class maps of another method, as far as AffinityNet's labels."""
+    run = stubbed.copy(tmp_path_factory.mktemp("maps") / "run")
+    write_maps(run.folder, TRAIN)
+    run.make(*THEIRS, targets=tuple(AREAS.format(f"train_aug_{n}") for n in range(SHARDS)))
+    return run
+
+
+def write_maps(folder: Path, images: list[str]) -> None:
+    (folder / "theirs").mkdir(exist_ok=True)
+    for image in images:
+        np.save(folder / f"theirs/{image}.npy", np.linspace(0, 1, 30).reshape(1, 5, 6))
+
+
+def test_another_methods_map_is_known_by_its_content(imported, tmp_path):
+    run = imported.copy(tmp_path / "run")
+    map_of_t0, target = run.folder / "theirs/t0.npy", AREAS.format("train_aug_1")
+    os.utime(map_of_t0)
+    assert plan(run, *THEIRS, targets=(target,)) == {}
+    np.save(map_of_t0, np.load(map_of_t0)[..., ::-1])
+    os.utime(map_of_t0, (0, 0))
+    expected = {"import_maps": 1, "make_affinity_labels": 1}
+    assert plan(run, *THEIRS, targets=(target,)) == expected
+
+
+def test_added_and_removed_images_rerun_their_shards(imported, tmp_path):
+    run = imported.copy(tmp_path / "run")
+    (run.folder / "mine/images/t3.png").unlink()
+    write_labels(run.folder, [image for image in TRAIN if image != "t3"], VAL)
+    network = "results/affinity/network.pt"
+    planned = plan(run, *THEIRS, targets=(network,))
+    once = ("index_images", "import_maps", "make_affinity_labels", "train_affinity")
+    # The masks of the shard are fewer, too, and teach AffinityNet.
+    assert planned == {**dict.fromkeys(once, 1), "index_masks": 1}
+    run.make(*THEIRS, targets=(network,))
+    assert plan(run, *THEIRS, targets=(network,)) == {}
+    names = [
+        line.split()[-1]
+        for manifest in (run.folder / "results/affinity_labels").glob("train_aug_*.txt")
+        for line in manifest.read_text().splitlines()
+    ]
+    assert sorted(names) == [f"{image}.png" for image in TRAIN if image != "t3"]
+
+
+# --- deleted files --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("folder", "suffix", "rule"),
+    [
+        ("cam/maps", "npy", "infer_cam_of_image"),
+        ("affinity_labels", "png", "make_affinity_labels_of_image"),
+        ("walk/scores", "npy", "run_walk_of_image"),
+        ("walk/labels", "png", "run_walk_of_image"),
+        ("pseudo_labels", "png", "make_pseudo_labels_of_image"),
+    ],
+)
+def test_a_deleted_file_comes_back_alone(run, folder, suffix, rule):
+    """By its name, and with the usual command, which then writes the table again."""
+    file = f"results/{folder}/t2.{suffix}"
+    assert plan(run, targets=(file,)) == {}
+    (run.folder / file).unlink()
+    assert plan(run, targets=(file,)) == {rule: 1}
+    assert plan(run, targets=("results/metrics.csv",)) == {rule: 1, "metrics": 1}
+    run.make(targets=("results/metrics.csv",))
+    assert (run.folder / file).exists()
+    assert plan(run) == {}
+
+
+def test_deleted_files_of_one_image_and_of_others_come_back(run):
+    shutil.rmtree(run.folder / "results/walk/scores")
+    for file in ("cam/maps/t2.npy", "segmentation/predictions/v0.png"):
+        (run.folder / f"results/{file}").unlink()
+    run.make(targets=("results/metrics.csv",))
+    assert plan(run, targets=("results/metrics.csv",)) == {}
+    for file in ("cam/maps/t2.npy", "segmentation/predictions/v0.png"):
+        assert (run.folder / f"results/{file}").exists()
+
+
+def test_a_deleted_file_beside_a_changed_value_hides_neither(run):
+    (run.folder / "results/cam/maps/t2.npy").unlink()
+    planned = plan(run, "--config", "walk={beta: 4}", targets=("results/metrics.csv",))
+    assert planned["infer_cam_of_image"] == 1
+    assert planned["run_walk"] == planned["make_pseudo_labels"] == 4
+    assert "make_affinity_labels" not in planned

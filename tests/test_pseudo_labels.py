@@ -1,0 +1,50 @@
+"""Pseudo labels: what the CRF is given, and what it makes of it."""
+
+import numpy as np
+import pytest
+
+from psa_core.method.pseudo_labels import confident_arg_max, pseudo_labels
+
+NO_CRF = {
+    "iterations": 1,
+    "gaussian": {"sxy": 1, "compat": 0},
+    "bilateral": {"sxy": 1, "srgb": 1, "compat": 0},
+}
+
+
+def test_the_best_score_gets_the_confidence_and_the_others_share_the_rest():
+    scores = np.array([[[0.30, 0.2]], [[0.31, 0.1]], [[0.1, 0.5]]])
+    expected = [[[0.1, 0.1]], [[0.8, 0.1]], [[0.1, 0.8]]]
+    np.testing.assert_allclose(confident_arg_max(scores, 0.8), expected, rtol=1e-6)
+
+
+def test_only_the_order_of_the_scores_matters(rng):
+    scores = rng.random((4, 5, 6))
+    np.testing.assert_array_equal(
+        confident_arg_max(scores, 0.7), confident_arg_max(0.5 + scores**3 / 9, 0.7)
+    )
+
+
+def test_labels_name_the_classes():
+    scores = np.array([[[0.6, 0.2, 0.1]], [[0.3, 0.7, 0.2]], [[0.1, 0.1, 0.7]]])
+    found = pseudo_labels(
+        np.full((1, 3, 3), 90, np.uint8), scores, [6, 15], confidence=0.8, dcrf=NO_CRF
+    )
+    np.testing.assert_array_equal(found, [[0, 6, 15]])
+    assert found.dtype == np.uint8
+
+
+@pytest.mark.parametrize(("confidence", "is_kept"), [(0.51, False), (0.99, True)])
+def test_confidence_decides_what_the_crf_may_smooth_away(confidence, is_kept):
+    """A 4x4 object that differs a little from its ground."""
+    image = np.full((20, 20, 3), 90, np.uint8)
+    image[8:12, 8:12] = 160
+    is_object = image[..., 0] == 160
+    scores = np.stack([~is_object, is_object]).astype(float)
+    dcrf = {
+        "iterations": 10,
+        "gaussian": {"sxy": 3, "compat": 3},
+        "bilateral": {"sxy": 80, "srgb": 13, "compat": 1},
+    }
+    found = pseudo_labels(image, scores, [1], confidence=confidence, dcrf=dcrf)
+    np.testing.assert_array_equal(found == 1, is_object & is_kept)

@@ -1,0 +1,91 @@
+"""Runs of the workflow, true ones and ones whose scripts only write empty files."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from seeds import ROOT, TINY_YAML
+
+BIN = Path(sys.executable).parent
+SNAKEMAKE = [str(BIN / "snakemake"), "--snakefile", str(ROOT / "Snakefile")]
+PROFILE = ["--workflow-profile", str(ROOT / "profiles/default")]
+TABLES = ("labels", "segmentation", "val_labels", "boundaries")
+SWEEP = "results/sweeps/walk.csv"
+TARGETS = ["all", SWEEP, *(f"results/tables/{table}.csv" for table in TABLES)]  # all that there is
+
+# In place of each script: tiny files for all that a rule declares, or leaves beside a manifest.
+STUB = """
+from pathlib import Path
+
+
+def images_of_job():
+    if "image" in snakemake.wildcards.keys():
+        return [snakemake.wildcards.image]
+    if snakemake.params.get("images"):
+        return snakemake.params.images
+    tables = snakemake.input.get("images", [])
+    tables = [tables] if isinstance(tables, str) else tables
+    return [line for table in tables for line in Path(table).read_text().split()]
+
+
+files = [Path(output) for output in snakemake.output]
+for output in files:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    lines = images_of_job() if output.suffix == ".csv" else []
+    for pattern in map(str, snakemake.params):
+        if "{}" in pattern and Path(pattern).parent == output.parent:
+            for image in images_of_job():
+                Path(pattern.format(image)).write_text("0")
+                lines.append(f"0  {Path(pattern.format(image)).name}")
+    if "names" in snakemake.params.keys():
+        lines = snakemake.params.names
+    output.write_text("".join(f"{line}\\n" for line in lines))
+"""
+
+
+def run(folder: Path, *arguments: str, config: Path = TINY_YAML) -> subprocess.CompletedProcess:
+    """Run the workflow in a folder."""
+    command = [*SNAKEMAKE, "--directory", str(folder), "--cores", "2", *PROFILE]
+    command += ["--configfile", str(config), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def snakemake(folder: Path, *arguments: str, config: Path = TINY_YAML) -> str:
+    """What a run prints. Fails the test where it fails."""
+    done = run(folder, *arguments, config=config)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+def jobs_of(printed: str) -> dict[str, int]:
+    """Number of jobs of each rule, from the table that Snakemake prints; {} where there is none."""
+    if "Nothing to be done" in printed:
+        return {}
+    counts: dict[str, int] = {}
+    for line in printed.split("\njob ", 1)[1].splitlines()[2:]:
+        if not line.strip():
+            break
+        name, count = line.split()
+        counts[name] = int(count)
+    del counts["total"]
+    return counts
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy the project's code, and nothing else."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for part in ("workflow", "psa_core", "config", "profiles"):
+        shutil.copytree(ROOT / part, folder / part, ignore=ignored)
+    shutil.copy(ROOT / "Snakefile", folder)
+    return folder
+
+
+def stub_project(folder: Path) -> Path:
+    """Copy the workflow with stubs in place of its scripts."""
+    copy_project(folder)
+    for script in (folder / "workflow/scripts").glob("*.py"):
+        script.write_text(STUB)
+    return folder

@@ -1,0 +1,33 @@
+"""Pseudo labels. Needs walk scores and images; makes results/pseudo_labels/{image}.png."""
+
+
+rule make_pseudo_labels:
+    """Pseudo labels of one shard: dense CRF, then arg max (paper, section 3.3)."""
+    input:
+        images=of_shard("results/dataset/images/{}.csv"),
+        scores=of_images("results/walk/scores/{}.npy"),
+        shard=own_shard("results/pseudo_labels/{}.txt"),
+    output:
+        manifest="results/pseudo_labels/{shard}.txt",
+    log:
+        "results/logs/make_pseudo_labels/{shard}.log",
+    benchmark:
+        "results/benchmarks/make_pseudo_labels/{shard}.tsv"
+    threads: 8
+    params:
+        settings=settings(**config["pseudo_labels"]),
+        scores="results/walk/scores/{}.npy",
+        labels="results/pseudo_labels/{}.png",
+        code=code_of("make_pseudo_labels"),
+    script:
+        "../scripts/make_pseudo_labels.py"
+
+
+use rule make_pseudo_labels as make_pseudo_labels_of_image with:
+    output:
+        update("results/pseudo_labels/{image}.png"),
+    log:
+        "results/logs/make_pseudo_labels/{image}.log",
+    benchmark:
+        "results/benchmarks/make_pseudo_labels/{image}.tsv"
+    threads: 1

@@ -1,0 +1,26 @@
+"""What the trainings of the three networks share."""
+
+
+def weights_of(stage):
+    """The file of weights that a network starts with, or none; see `digest_of_weights`."""
+    file = file_of_weights(config[stage])
+    return ancient(file) if file else []
+
+
+def digest_of_weights(stage):
+    """A parameter that changes with the contents of that file, whose time does not count."""
+    file = file_of_weights(config[stage])
+    return DIGESTS.of([file])[file] if file else None
+
+
+def training_settings(stage, losses=None):
+    """The parameter of a training: all sections that its network depends on."""
+    return settings(
+        network=config[stage]["network"],
+        weights=digest_of_weights(stage),
+        training=config[stage]["training"],
+        losses=losses or {},
+        cache=config["dataset"]["cache"],
+        shards=DATA.shards("train_aug"),  # the table of a shard without images is gone unseen
+        seed=config["seed"],
+    )

@@ -1,0 +1,18 @@
+"""The images of one shard: decoded, checked and described in a table."""
+
+from typing import TYPE_CHECKING
+
+from psa_core.datasets import index
+from psa_core.runtime import logs
+from psa_core.runtime.artifacts import write_table
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+with logs.stage(snakemake.log[0]) as log:
+    images = snakemake.params.images
+    table = index.describe_images(
+        snakemake.config["dataset"], images, progress=logs.counter("images")
+    )
+    write_table(snakemake.output[0], table)
+    log.info("%d images", len(table))

@@ -1,0 +1,32 @@
+"""Confident areas of one shard of images."""
+
+from typing import TYPE_CHECKING
+
+from psa_core.datasets.index import read_image, read_images
+from psa_core.method.affinity_labels import affinity_labels, with_true_mask
+from psa_core.runtime import artifacts, logs, parallel
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+settings, pattern = dict(snakemake.params.settings), snakemake.params.labels
+with logs.stage(snakemake.log[0], settings=settings):
+    names = artifacts.read_lines(snakemake.input.classes)
+    known = [names.index(name) + 1 for name in settings.pop("true_masks")]
+    masked = artifacts.listed_images(snakemake.input.masks)
+    images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
+
+    def label(row):
+        maps = artifacts.read_array(snakemake.params.maps.format(row.image))
+        labels = affinity_labels(read_image(row.path), maps, row.classes, **settings)
+        if row.image not in masked:
+            return labels
+        mask = artifacts.read_label_map(snakemake.params.masks.format(row.image))
+        return with_true_mask(labels, mask, known)
+
+    results = parallel.in_processes(label, images, processes=snakemake.threads)
+    for row, labels in logs.progress(results, total=len(images), label="images"):
+        artifacts.write_label_map(pattern.format(row.image), labels)
+    artifacts.write_manifest(
+        snakemake.output.get("manifest"), pattern, [row.image for row in images]
+    )

@@ -1,0 +1,24 @@
+"""Pseudo labels of one shard of images: dense CRF, then arg max."""
+
+from typing import TYPE_CHECKING
+
+from psa_core.datasets.index import read_image, read_images
+from psa_core.method.pseudo_labels import pseudo_labels
+from psa_core.runtime import logs, parallel
+from psa_core.runtime.artifacts import read_array, write_label_map, write_manifest
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+settings, pattern = snakemake.params.settings, snakemake.params.labels
+with logs.stage(snakemake.log[0], settings=settings):
+    images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
+
+    def label(row):
+        scores = read_array(snakemake.params.scores.format(row.image))
+        return pseudo_labels(read_image(row.path), scores, row.classes, **settings)
+
+    results = parallel.in_processes(label, images, processes=snakemake.threads)
+    for row, labels in logs.progress(results, total=len(images), label="images"):
+        write_label_map(pattern.format(row.image), labels)
+    write_manifest(snakemake.output.get("manifest"), pattern, [row.image for row in images])
