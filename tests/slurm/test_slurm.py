@@ -99,7 +99,7 @@ def test_the_workflow_resumes_after_scancel_and_gives_what_a_local_run_gives(tmp
 
     status, printed = run(submit)
     assert status == 0, printed
-    assert "going on from" in (remote / "results/logs/train_cam.log").read_text()
+    assert "resuming from" in (remote / "results/logs/train_cam.log").read_text()
     metrics = [folder / "results/metrics.csv" for folder in (local, remote)]
     assert metrics[1].read_bytes() == metrics[0].read_bytes()
 
