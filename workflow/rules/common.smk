@@ -80,15 +80,14 @@ def of_shards(pattern, shards):
     return [str(Path(pattern).with_name(f"{shard}.txt")) for shard in shards]
 
 
-def with_deleted(pattern, part):
-    """What a stage made of a part of the data set, so that files that were deleted are made again.
+def deleted(pattern, part):
+    """Files that a stage made of a part of the data set and that were deleted, and their folder.
 
-    A deletion leaves its folder newer than the results, so the job that reads both runs again,
-    after the files. No other job waits for the files, or it would run again, too.
+    The deletion leaves the folder newer than the results, so a job that reads both runs again, after
+    the files. No other job waits for the files, or it would run again, too.
     """
-    deleted = DATA.deleted(pattern, DATA.shards(part))
-    folder = [str(Path(pattern).parent)] if deleted else []
-    return of_shards(pattern, DATA.shards(part)) + deleted + folder
+    files = DATA.deleted(pattern, DATA.shards(part))
+    return [*files, str(Path(pattern).parent)] if files else []
 
 
 def tables(*parts):

@@ -22,7 +22,7 @@ for scored, (stage, split, pattern) in SCORES.items():
         name:
             f"evaluate_{scored}"
         input:
-            images=tables(PART_OF_SPLIT[split]),
+            images=tables(PART_OF_SPLIT[split]) if stage == "cam" else [],
             classes=CLASSES,
             scored=f"results/dataset/scored_{split}.txt",
             masks=of_shards(MASKS, DATA.shards(PART_OF_SPLIT[split])),
@@ -45,7 +45,7 @@ for scored, (stage, split, pattern) in SCORES.items():
             "../scripts/evaluate.py"
 
 
-# What every run makes of each image. The table reads only some of it, but waits for all.
+# What every run makes of each image, and makes again where it was deleted.
 MADE = {
     "results/cam/maps/{}.npy": "train_aug",
     "results/affinity_labels/{}.png": "train_aug" if config["affinity"]["train"] else "none",
@@ -61,7 +61,9 @@ rule metrics:
     input:
         scores=[f"results/metrics/{scored}.csv" for scored in OF_RUN],
         network="results/segmentation/network.pt",
-        made=[file for pattern, part in MADE.items() for file in with_deleted(pattern, part)],
+        labels=of_shards("results/pseudo_labels/{}.png", DATA.shards("train_aug")),
+        predictions=of_shards("results/segmentation/predictions/{}.png", DATA.shards("val")),
+        deleted=[file for pattern, part in MADE.items() for file in deleted(pattern, part)],
     output:
         "results/metrics.csv",
     log:

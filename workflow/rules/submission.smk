@@ -39,7 +39,8 @@ if DATA.images["test"]:
     rule submission:
         """The archive that VOC's server takes."""
         input:
-            predictions=with_deleted(f"{FOLDER}/{{}}.png", "test"),
+            predictions=of_shards(f"{FOLDER}/{{}}.png", DATA.shards("test")),
+            deleted=deleted(f"{FOLDER}/{{}}.png", "test"),
         output:
             "results/submission.tar.gz",
         log:

@@ -14,15 +14,20 @@ if TYPE_CHECKING:
 stage, split, files = snakemake.params.stage, snakemake.params.split, snakemake.params
 with logs.stage(snakemake.log[0], stage=stage, split=split, settings=files.settings):
     names = read_lines(snakemake.input.classes)
-    images = read_images(snakemake.input.images, listed=read_lines(snakemake.input.scored))
-
-    def compare(row):
-        mask, predicted = files.masks.format(row.image), files.predicted.format(row.image)
-        if stage != "cam":
-            return read_label_map(mask), read_label_map(predicted)
-        scores = maps.with_background(read_array(predicted), files.settings["alpha"])
-        return read_label_map(mask), maps.arg_max(scores, row.classes, (row.height, row.width))
-
-    confusion = metrics.confusion_matrix(map(compare, images), len(names))
+    images = read_lines(snakemake.input.scored)
+    masks = (read_label_map(files.masks.format(image)) for image in images)
+    if stage == "cam":
+        rows = read_images(snakemake.input.images, listed=images)  # in the same order
+        scores = (
+            maps.with_background(read_array(files.predicted.format(row.image)), **files.settings)
+            for row in rows
+        )
+        predicted = (
+            maps.arg_max(each, row.classes, (row.height, row.width))
+            for each, row in zip(scores, rows, strict=True)
+        )
+    else:
+        predicted = (read_label_map(files.predicted.format(image)) for image in images)
+    confusion = metrics.confusion_matrix(zip(masks, predicted, strict=True), len(names))
     table = metrics.scores(confusion, names, stage=stage, split=split, images=len(images))
     write_table(snakemake.output[0], table)
