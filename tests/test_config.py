@@ -87,11 +87,20 @@ def test_strings_are_converted_to_the_values_that_they_spell():
             "walk": {"beta": "4", "tolerance": "1e-3"},
             "cam": {"inference": {"scales": ["0.5", "1"], "flip": "false", "output_stride": "8"}},
             "pseudo_labels": {"confidence": "null"},
-            "dataset": {"format": "folder", "root": "1", "limit": "3", "labels": "1"},
+            "dataset": {
+                "format": "folder",
+                "root": "1",
+                "limit": "3",
+                "labels": "1",
+                "val": "null",
+            },
+            "devices": 1.0,
         },
         SCHEMA,
     )
     assert config["walk"]["beta"] == 4
+    assert config["dataset"]["val"] is None
+    assert (config["devices"], type(config["devices"])) == (1, int)
     assert config["walk"]["tolerance"] == 0.001
     assert config["cam"]["inference"]["scales"] == [0.5, 1]
     assert config["cam"]["inference"]["flip"] is False
@@ -99,6 +108,13 @@ def test_strings_are_converted_to_the_values_that_they_spell():
     assert config["pseudo_labels"]["confidence"] is None
     assert config["dataset"]["limit"] == 3
     assert config["dataset"]["labels"] == "1"  # a string is wanted here
+
+
+def test_weights_that_the_same_run_may_make_again_are_refused():
+    network = {"network": {"weights": "results/cam/network.pt"}}
+    message = r"affinity.network.weights: results/cam/network.pt is a result"
+    with pytest.raises(ConfigError, match=message):
+        complete({**FOLDER, "affinity": network}, SCHEMA)
 
 
 def test_the_input_is_not_changed():

@@ -270,3 +270,24 @@ def test_a_deleted_file_beside_a_changed_value_hides_neither(run):
     assert planned["infer_cam_of_image"] == 1
     assert planned["run_walk"] == planned["make_pseudo_labels"] == 4
     assert "make_affinity_labels" not in planned
+
+
+def test_a_deleted_affinity_label_of_an_image_without_mask_comes_back(run):
+    """Where AffinityNet learns from true masks, of the images that have one."""
+    (run.folder / "mine/masks/t2.png").unlink()
+    run.make()
+    label = run.folder / "results/affinity_labels/t2.png"
+    label.unlink()
+    expected = {"make_affinity_labels_of_image": 1, "metrics": 1}
+    assert plan(run, targets=("results/metrics.csv",)) == expected
+    run.make(targets=("results/metrics.csv",))
+    assert label.exists()
+
+
+def test_a_deleted_mask_comes_back_alone(run):
+    mask = run.folder / "results/dataset/masks/v1.png"
+    mask.unlink()
+    expected = {"index_masks_of_image": 1, "metrics": 1}
+    assert plan(run, targets=("results/metrics.csv",)) == expected
+    run.make(targets=("results/metrics.csv",))
+    assert mask.exists()

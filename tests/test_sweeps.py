@@ -83,6 +83,7 @@ def test_scores_of_shards_together():
         counts_of((2, 8, 9, 0, 0, 5), (2, 8, 9, 1, 1, 2), (1.5, 8, 10, 0, 0, 3)),
         counts_of((2, 8, 9, 0, 0, 1), (2, 8, 9, 0, 1, 1), (2, 8, 9, 1, 0, 1)),
         counts_of((1.5, 8, 10, 1, 1, 1), (1.5, 8, 10, 0, 1, 1)),
+        counts_of(),  # a shard without a mask
     ]
     table = sweeps.walk_table(shards, ["cat"], 7)
     assert list(table) == ["alpha", "beta", "log2_t", "miou", "precision", "recall", "images"]

@@ -141,10 +141,10 @@ def test_test_images_need_neither_labels_nor_masks(voc, root):
     for classes in (voc["classes"], None):
         source = formats.read({**voc, "test": "test", "classes": classes, "limit": 9})
         assert source.problems == []
-        assert source.lists["test"] == ["t", "s", "d"]
+        assert source.lists["test"] == ["d", "s", "t"]
         assert {"s", "t"} <= source.images.keys()
         assert not {"s", "t"} & {*source.masks, *source.labels, *source.annotations}
-    assert lists_of({**voc, "test": "test", "limit": 2})["test"] == ["t", "s"]
+    assert lists_of({**voc, "test": "test", "limit": 2})["test"] == ["d", "s"]  # by name
 
 
 def test_limit_takes_the_first_images_of_each_list(voc):

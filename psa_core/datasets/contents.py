@@ -28,7 +28,11 @@ class Digests:
     def _known(self) -> dict[str, str]:
         try:
             return json.loads(self._cache.read_text(encoding="utf-8"))["sha256"]
-        except (FileNotFoundError, ValueError, KeyError):  # none, cut off, of an earlier version
+        except (
+            FileNotFoundError,
+            ValueError,
+            KeyError,
+        ):  # missing, truncated, or of an earlier version
             return {}
 
     def of(self, paths: Iterable[str]) -> dict[str, str | None]:

@@ -45,11 +45,13 @@ def describe_images(
     dataset: dict,
     images: Sequence[str],
     *,
+    threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Decode the images of a shard and describe them in a table, one row per image.
 
     dataset: the config section of that name. images: their ids.
+    threads: number of images decoded at once.
     progress: called with (images done, total) after each image.
     Returns the columns of `ImageRow`, labels and classes joined by ";".
     Raises DatasetError for all problems together, each with file, value and remedy: an image that
@@ -63,7 +65,7 @@ def describe_images(
     if unread:
         labels |= formats.FORMATS[dataset["format"]].read_annotations(unread, problems)
     rows = []
-    with ThreadPoolExecutor() as pool:  # Pillow decodes without the interpreter's lock
+    with ThreadPoolExecutor(threads) as pool:  # Pillow decodes without the interpreter's lock
         described = pool.map(partial(_describe, source), images)
         for done, (image, (digest, size, found)) in enumerate(zip(images, described, strict=True)):
             problems += found
@@ -161,7 +163,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def _read_source(dataset: dict, images: Sequence[str]) -> Source:
-    """Raises DatasetError where there is a problem, also one that is newer than the plan."""
+    """Raises DatasetError for any problem, including one that arose after planning."""
     source = formats.read(dataset)
     if source.problems:
         fail(source.problems)
@@ -221,7 +223,7 @@ def _describe(source: Source, image: str) -> tuple[str, tuple[int, int], list[st
 def _size_problems(
     path: str, size: tuple[int, int] | None, mask: str, mask_size: tuple[int, int] | None
 ) -> list[str]:
-    """A size of None, of a damaged file, is no problem here: that file has its own."""
+    """None means that a file is damaged, which is reported elsewhere."""
     if size is None or mask_size is None or size == mask_size:
         return []
     return [
@@ -233,7 +235,7 @@ def _size_problems(
 def _read_mask(
     source: Source, lookup: np.ndarray, image: str
 ) -> tuple[np.ndarray | None, list[str]]:
-    """(mask as class indices, no problem), or None and what is wrong with it."""
+    """(mask as class indices, []), or (None, problems)."""
     path = source.masks[image]
     try:
         mask = _decode(path, path)

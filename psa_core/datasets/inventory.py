@@ -75,7 +75,7 @@ class Inventory:
         return [image for image in self.images_of(shard) if image in self._source.masks]
 
     def shard_of(self, image: str, part: str | None = None) -> str:
-        """The shard of an image; for an image that is in val and in test, that of val.
+        """The shard of an image; an image in both val and test belongs to its val shard.
 
         part: only look in this part. Raises DatasetError where the image is in no list.
         """
@@ -86,7 +86,7 @@ class Inventory:
         raise DatasetError(f"no image '{image}' in {lists}: correct its name, or add it there")
 
     def digest(self, shard: str, kind: str) -> str:
-        """A short text that changes with the names, contents and meaning of a shard's files.
+        """A short text that changes if a file of the shard is renamed, edited or read differently.
 
         kind: "images" (with their labels and the classes) or "masks" (with their values' meaning).
         """
@@ -106,7 +106,7 @@ class Inventory:
         return short_digest([about, images, paths, [self._contents[path] for path in paths]])
 
     def deleted(self, pattern: str, shards: Sequence[str]) -> list[str]:
-        """Files of finished shards that are missing, for images that are still in these shards.
+        """Missing files of finished shards, except those of images that have left the data set.
 
         pattern: "results/cam/maps/{}.npy". The manifest of a shard, `{shard}.txt` in the same
         folder, lists the files; a shard without one is not finished.
@@ -123,7 +123,7 @@ class Inventory:
 
     @cached_property
     def _contents(self) -> dict[str, str | None]:
-        """Digests of the files of all listed images, which `limit` may make few."""
+        """Digests of the files of all images that are left after `limit`."""
         listed = {image: None for part in PARTS for image in self.images[part]}
         kinds = (self._source.images, self._source.masks, self._source.annotations)
         return self._digests.of(files[i] for files in kinds for i in listed if i in files)

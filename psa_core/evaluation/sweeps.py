@@ -105,7 +105,9 @@ def walk_table(counts: Sequence[pd.DataFrame], names: Sequence[str], images: int
     if not images:
         raise ValueError("no image has a mask to be scored on: add masks of train images")
     rows = []
-    for settings, counted in pd.concat(counts).groupby(SETTINGS):
+    for settings, counted in pd.concat([each for each in counts if not each.empty]).groupby(
+        SETTINGS
+    ):
         confusion = np.zeros((len(names) + 1,) * 2, np.int64)
         np.add.at(confusion, (counted["true"], counted["predicted"]), counted["pixels"])
         table = metrics.scores(confusion, names, stage="walk", split="train", images=images)

@@ -57,7 +57,7 @@ def file_of_weights(section: dict) -> str | None:
 
 
 def cached_side(config: dict) -> int | None:
-    """The greatest longest side that a training sees, in pixels; None where one takes any size."""
+    """The largest `longest_side` of the trainings, in pixels; None if one does not resize."""
     sides = [config[stage]["training"]["longest_side"] for stage in STAGES]
     return max(high for _, high in sides) if all(sides) else None
 
@@ -73,7 +73,7 @@ def check_data(config: dict, data: Inventory) -> None:
 def describe(schema: dict) -> str:
     """The keys of a schema as a Markdown table: key, default, description."""
     lines = ["| key | default | what it is |", "|---|---|---|"]
-    # Only a data set without a format and a root has no defaults.
+    # All keys have defaults except dataset.format and dataset.root.
     defaults = complete({"dataset": {"format": "folder", "root": "."}}, schema)
     defaults["dataset"] |= {"format": None, "root": None}
     for path, key in _leaves(schema, schema):
@@ -203,6 +203,11 @@ def _parse(value: object, schema: dict) -> object:
     if isinstance(value, list):
         return [_parse(item, schema.get("items", {})) for item in value]
     types = schema.get("type", [])
+    types = [types] if isinstance(types, str) else types
+    if isinstance(value, float) and value.is_integer() and "integer" in types:
+        return int(value)
+    if value == "null" and "null" in types:
+        return None
     is_text_wanted = "string" in types or any(isinstance(c, str) for c in schema.get("enum", []))
     if not isinstance(value, str) or is_text_wanted:
         return value
@@ -273,6 +278,13 @@ def _conflicts(config: dict) -> Iterator[str]:
             "learns from true masks would start with the weights it is compared with; set "
             "upper_bound to false or train to true"
         )
+    for stage in STAGES:
+        file = file_of_weights(config[stage])
+        if file and Path(file).parts[:1] == ("results",):
+            yield (
+                f"{stage}.network.weights: {file} is a result, which the workflow may make again "
+                "in the same run; copy it to another folder"
+            )
     dataset = config["dataset"]
     if dataset["test"] and dataset["format"] != "voc":
         yield (

@@ -1,5 +1,7 @@
 """Affinity labels. Needs class maps; makes results/affinity_labels/{image}.png."""
 
+TRUE_MASKS = config["affinity_labels"]["true_masks"]
+
 
 rule make_affinity_labels:
     """Confident areas of one shard of images, by eq. 2 and the dense CRF (section 3.2)."""
@@ -7,7 +9,7 @@ rule make_affinity_labels:
         images=of_shard("results/dataset/images/{}.csv"),
         classes=CLASSES,
         maps=of_images("results/cam/maps/{}.npy"),
-        masks=of_images(MASKS) if config["affinity_labels"]["true_masks"] else [],
+        masks=of_images(MASKS, only=DATA.scored["train_aug"]) if TRUE_MASKS else [],
         shard=own_shard("results/affinity_labels/{}.txt"),
     output:
         manifest="results/affinity_labels/{shard}.txt",
@@ -33,4 +35,5 @@ use rule make_affinity_labels as make_affinity_labels_of_image with:
         "results/logs/make_affinity_labels/{image}.log",
     benchmark:
         "results/benchmarks/make_affinity_labels/{image}.tsv"
+    priority: 1
     threads: 1

@@ -56,3 +56,4 @@ use rule infer_cam as infer_cam_of_image with:
         "results/logs/infer_cam/{image}.log",
     benchmark:
         "results/benchmarks/infer_cam/{image}.tsv"
+    priority: 1

@@ -1,6 +1,6 @@
 """What all rules share: the checked configuration, the data set, names of files, settings.
 
-Snakemake plans thousands of files of one job slowly. So a stage that makes one file per image has two
+Snakemake is slow to plan a job with thousands of outputs. So a stage that makes one file per image has two
 rules: one makes a whole *shard* of images and declares its manifest, `{shard}.txt`, alone, which the
 next stages wait for; the other makes the file of one image that is asked for or was deleted.
 """
@@ -65,26 +65,27 @@ def own_shard(pattern, part=None):
     )
 
 
-def of_images(pattern):
-    """An input function: what a stage made of the job's images, "results/cam/maps/{}.npy"."""
+def of_images(pattern, only=None):
+    """An input function: what a stage made of the job's images, or of those `only` of them."""
 
     def files(wildcards):
-        image = [pattern.format(wildcards.image)] if "image" in wildcards.keys() else []
-        return image + of_shards(pattern, [shard_of_job(wildcards)])
+        asked = [wildcards.image] if "image" in wildcards.keys() else []
+        images = [pattern.format(image) for image in asked if only is None or image in only]
+        return images + of_shards(pattern, [shard_of_job(wildcards)])
 
     return files
 
 
 def of_shards(pattern, shards):
-    """What a stage made of shards of images: the manifests, which stand for the files."""
+    """The manifests of these shards; they stand for the files of the images."""
     return [str(Path(pattern).with_name(f"{shard}.txt")) for shard in shards]
 
 
 def deleted(pattern, part):
-    """Files that a stage made of a part of the data set and that were deleted, and their folder.
+    """A stage's files that were deleted, and the folder they were in; empty if none is missing.
 
-    The deletion leaves the folder newer than the results, so a job that reads both runs again, after
-    the files. No other job waits for the files, or it would run again, too.
+    The deletion leaves the folder newer than the results, so a job that reads both runs again. Other
+    jobs must not depend on the files, or they would rerun as well: a priority puts the files first.
     """
     files = DATA.deleted(pattern, DATA.shards(part))
     return [*files, str(Path(pattern).parent)] if files else []

@@ -4,7 +4,7 @@ With dataset.cache the trainings read results/dataset/cache.h5 in place of the i
 """
 
 CACHE = "results/dataset/cache.h5" if config["dataset"]["cache"] else []
-# Lists that the plan knows, as files: what reads one waits for it alone.
+# Lists known to the plan, written to files so that a rule depends on one list only.
 LISTED = {"classes": list(DATA.classes)}
 LISTED |= {f"scored_{split}": DATA.scored[split] for split in ("train", "val")}
 
@@ -15,8 +15,6 @@ rule list_names:
         "results/dataset/{list}.txt",
     log:
         "results/logs/list_names/{list}.log",
-    benchmark:
-        "results/benchmarks/list_names/{list}.tsv"
     wildcard_constraints:
         list="|".join(LISTED),
     priority: 1
@@ -72,6 +70,7 @@ use rule index_masks as index_masks_of_image with:
         "results/logs/index_masks/{image}.log",
     benchmark:
         "results/benchmarks/index_masks/{image}.tsv"
+    priority: 1
 
 
 rule cache_images:

@@ -21,8 +21,6 @@ rule figure_stages:
         "results/figures/stages.png",
     log:
         "results/logs/figure_stages.log",
-    benchmark:
-        "results/benchmarks/figure_stages.tsv"
     localrule: True
     params:
         images=SHOWN,
@@ -49,8 +47,6 @@ rule figure_predictions:
         "results/figures/predictions.png",
     log:
         "results/logs/figure_predictions.log",
-    benchmark:
-        "results/benchmarks/figure_predictions.tsv"
     localrule: True
     params:
         images=SHOWN_VAL,
@@ -69,8 +65,6 @@ rule figure_metrics:
         "results/figures/metrics.png",
     log:
         "results/logs/figure_metrics.log",
-    benchmark:
-        "results/benchmarks/figure_metrics.tsv"
     localrule: True
     params:
         code=code_of("figure_metrics"),

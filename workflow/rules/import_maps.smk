@@ -30,3 +30,4 @@ use rule import_maps as import_maps_of_image with:
         "results/logs/import_maps/{image}.log",
     benchmark:
         "results/benchmarks/import_maps/{image}.tsv"
+    priority: 1

@@ -45,31 +45,31 @@ for scored, (stage, split, pattern) in SCORES.items():
             "../scripts/evaluate.py"
 
 
-# What every run makes of each image, and makes again where it was deleted.
-MADE = {
-    "results/cam/maps/{}.npy": "train_aug",
-    "results/affinity_labels/{}.png": "train_aug" if config["affinity"]["train"] else "none",
-    "results/walk/scores/{}.npy": "train_aug",
-    "results/walk/labels/{}.png": "train_aug",
-    "results/pseudo_labels/{}.png": "train_aug",
-    "results/segmentation/predictions/{}.png": "val",
-}
+# Files that every run makes for each image, and makes again if they were deleted.
+MADE = [
+    (MASKS, "train_aug"),
+    (MASKS, "val"),
+    ("results/cam/maps/{}.npy", "train_aug"),
+    ("results/affinity_labels/{}.png", "train_aug" if config["affinity"]["train"] else "none"),
+    ("results/walk/scores/{}.npy", "train_aug"),
+    ("results/walk/labels/{}.png", "train_aug"),
+    ("results/pseudo_labels/{}.png", "train_aug"),
+    ("results/segmentation/predictions/{}.png", "val"),
+]
 
 
 rule metrics:
-    """All scores in one table; what has no masks is not in it, but all stages have run."""
+    """All scores in one table; stages without masks to be scored on run all the same."""
     input:
         scores=[f"results/metrics/{scored}.csv" for scored in OF_RUN],
         network="results/segmentation/network.pt",
         labels=of_shards("results/pseudo_labels/{}.png", DATA.shards("train_aug")),
         predictions=of_shards("results/segmentation/predictions/{}.png", DATA.shards("val")),
-        deleted=[file for pattern, part in MADE.items() for file in deleted(pattern, part)],
+        deleted=[file for pattern, part in MADE for file in deleted(pattern, part)],
     output:
         "results/metrics.csv",
     log:
         "results/logs/metrics.log",
-    benchmark:
-        "results/benchmarks/metrics.tsv"
     localrule: True
     params:
         scored=OF_RUN,

@@ -30,4 +30,5 @@ use rule make_pseudo_labels as make_pseudo_labels_of_image with:
         "results/logs/make_pseudo_labels/{image}.log",
     benchmark:
         "results/benchmarks/make_pseudo_labels/{image}.tsv"
+    priority: 1
     threads: 1

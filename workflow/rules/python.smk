@@ -4,6 +4,6 @@ import shlex
 import sys
 from pathlib import Path
 
-# Snakemake puts this path into its commands as it is, where the shell would part it at a space.
+# Snakemake inserts this path unquoted, so the shell would split it at a space.
 if Path(sys.executable).exists():  # not quoted yet
     sys.executable = shlex.quote(sys.executable)

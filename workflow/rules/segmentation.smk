@@ -67,3 +67,4 @@ use rule predict_segmentation as predict_segmentation_of_image with:
         "results/logs/predict_{model}/{image}.log",
     benchmark:
         "results/benchmarks/predict_{model}/{image}.tsv"
+    priority: 1

@@ -40,8 +40,6 @@ rule table_walk_sweep:
         figure="results/sweeps/walk.png",
     log:
         "results/logs/table_walk_sweep.log",
-    benchmark:
-        "results/benchmarks/table_walk_sweep.tsv"
     localrule: True
     params:
         code=code_of("table_walk_sweep"),

@@ -19,8 +19,6 @@ for table, scored in SCORES_OF_TABLE.items():
             f"results/tables/{table}.csv",
         log:
             f"results/logs/table_{table}.log",
-        benchmark:
-            f"results/benchmarks/table_{table}.tsv"
         localrule: True
         params:
             rows="models" if table == "segmentation" else "stages",

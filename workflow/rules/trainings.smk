@@ -9,8 +9,7 @@ def weights_of(stage):
 
 def digest_of_weights(stage):
     """A parameter that changes with the contents of that file, whose time does not count."""
-    file = file_of_weights(config[stage])
-    return DIGESTS.of([file])[file] if file else None
+    return DIGESTS.of(filter(None, [file_of_weights(config[stage])]))
 
 
 def training_settings(stage, losses=None):
@@ -21,6 +20,6 @@ def training_settings(stage, losses=None):
         training=config[stage]["training"],
         losses=losses or {},
         cache=config["dataset"]["cache"],
-        shards=DATA.shards("train_aug"),  # the table of a shard without images is gone unseen
+        shards=DATA.shards("train_aug"),  # Snakemake ignores a table that is gone
         seed=config["seed"],
     )

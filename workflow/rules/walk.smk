@@ -33,3 +33,4 @@ use rule run_walk as run_walk_of_image with:
         "results/logs/run_walk/{image}.log",
     benchmark:
         "results/benchmarks/run_walk/{image}.tsv"
+    priority: 1

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 with logs.stage(snakemake.log[0]) as log:
-    images = snakemake.params.images
     table = index.describe_images(
-        snakemake.config["dataset"], images, progress=logs.counter("images")
+        snakemake.config["dataset"],
+        snakemake.params.images,
+        threads=snakemake.threads,
+        progress=logs.counter("images"),
     )
     write_table(snakemake.output[0], table)
     log.info("%d images", len(table))

@@ -127,6 +127,11 @@ def _check_labels(
         for name in RESERVED
         if name in names
     ]
+    problems += [
+        f"{table}: {name!r} cannot be the name of a class: it has a line break; remove it"
+        for name in names
+        if len(name.splitlines()) > 1
+    ]
     if len(names) > MOST_CLASSES:
         problems.append(
             f"{table}: {len(names)} classes, but 8-bit masks hold {MOST_CLASSES}: merge some"

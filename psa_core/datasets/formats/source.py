@@ -272,9 +272,9 @@ def finish_lists(dataset: dict, source: Source) -> None:
             if image not in in_training
         ]
     limit = dataset.get("limit")
-    lists["train_aug"] = lists["train_aug"][:limit]
-    lists["val"] = lists["val"][:limit]
-    lists["test"] = lists["test"][:limit]
+    if limit:
+        for key in ("train_aug", "val", "test"):
+            lists[key] = sorted(lists[key])[:limit]  # the order of rows decides nothing
     in_training = set(lists["train_aug"])
     lists["train"] = [image for image in lists["train"] if image in in_training]
     problems += [
