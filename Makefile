@@ -55,7 +55,7 @@ lint: install  ## check style, format and types
 	$(BIN)/mypy
 
 test: lint  ## lint and run the fast tests
-	$(BIN)/pytest -m "not slow and not slurm" --numprocesses 3 \
+	$(BIN)/pytest -m "not slow and not slurm" --numprocesses auto --maxprocesses 4 \
 		--dist loadfile --no-loadscope-reorder
 
 testslow: install  ## run the tests that take minutes each
