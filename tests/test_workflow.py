@@ -1,6 +1,5 @@
 """One true run of all stages: what it makes, and that true jobs do what the plan says."""
 
-import ast
 import shutil
 import subprocess
 import sys
@@ -257,21 +256,9 @@ def test_a_python_whose_path_has_spaces_runs_the_scripts(tmp_path):
 # --- the code -------------------------------------------------------------------------------------
 
 
-def imports_of(path: Path) -> set[str]:
-    """Top-level packages that a file imports at any place."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names.add(node.module.split(".")[0])
-    return names
-
-
-def test_the_core_knows_nothing_of_the_workflow():
+def test_the_core_runs_no_code_of_files():
     modules = list((ROOT / "psa_core").rglob("*.py"))
     assert len(modules) > 20
-    assert [m for m in modules if "snakemake" in imports_of(m)] == []
     text = {m: m.read_text() for m in modules}
     assert [m for m in modules if "allow_" + "pickle" in text[m]] == []
     assert [m for m in modules if "weights_only=" + "False" in text[m]] == []
