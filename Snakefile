@@ -28,7 +28,7 @@ include: "workflow/rules/figures.smk"
 rule all:
     default_target: True
     input:
-        "results/metrics.csv",
+        METRICS,
         "results/figures/stages.png",
         "results/figures/predictions.png" if DATA.images["val"] else [],
         "results/submission.tar.gz" if DATA.images["test"] else [],

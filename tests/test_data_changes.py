@@ -1,6 +1,7 @@
 """What reruns after a change of the data, and after a file was deleted: counts of jobs."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -289,3 +290,27 @@ def test_a_deleted_mask_comes_back_alone(run):
     assert plan(run, targets=("results/metrics.csv",)) == expected
     run.make(targets=("results/metrics.csv",))
     assert mask.exists()
+
+
+@pytest.mark.parametrize(
+    ("gone", "first"),
+    [
+        ("dataset/classes.txt", {"list_names": 1}),
+        ("cam/network.pt", {"train_cam": 1, "infer_cam": 4}),
+        ("affinity_labels/train_aug_1.txt", {"make_affinity_labels": 1, "train_affinity": 1}),
+        ("affinity/network.pt", {"train_affinity": 1, "infer_affinity": 4}),
+        ("affinity/edges/train_aug_1.h5", {"infer_affinity": 1, "run_walk": 1}),
+        ("walk/scores/train_aug_1.txt", {"run_walk": 1, "make_pseudo_labels": 1}),
+        ("walk/scores", {"run_walk": 4, "make_pseudo_labels": 4}),
+        ("segmentation/network.pt", {"train_segmentation": 1, "predict_segmentation": 2}),
+    ],
+)
+def test_a_deleted_network_manifest_or_folder_comes_back(run, gone, first):
+    """With what is made from it, by the usual command."""
+    lost = run.folder / "results" / gone
+    (shutil.rmtree if lost.is_dir() else os.unlink)(lost)
+    planned = plan(run, targets=("results/metrics.csv",))
+    assert {rule: planned.get(rule) for rule in first} == first
+    run.make()
+    assert lost.exists()
+    assert plan(run) == {}

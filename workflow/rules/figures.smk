@@ -60,7 +60,7 @@ rule figure_predictions:
 rule figure_metrics:
     """The score of every stage, as bars."""
     input:
-        "results/metrics.csv",
+        METRICS,
     output:
         "results/figures/metrics.png",
     log:

@@ -1,5 +1,6 @@
 """Scores. Needs each stage's label maps and the true masks; makes results/metrics.csv."""
 
+METRICS = "results/metrics.csv"
 PART_OF_SPLIT = {"train": "train_aug", "val": "val"}
 # Score files: stage, split, what is scored. The last five are made for the tables alone.
 SCORES = {
@@ -14,6 +15,7 @@ SCORES = {
     "upper_bound": ("upper_bound", "val", "results/upper_bound/predictions/{}.png"),
 }
 OF_RUN = [s for s in ("cam", "walk", "pseudo_labels", "segmentation") if DATA.scored[SCORES[s][1]]]
+SCORE_FILES = [f"results/metrics/{scored}.csv" for scored in OF_RUN]
 
 for scored, (stage, split, pattern) in SCORES.items():
 
@@ -45,29 +47,30 @@ for scored, (stage, split, pattern) in SCORES.items():
             "../scripts/evaluate.py"
 
 
-# Files that every run makes for each image, and makes again if they were deleted.
-MADE = [
-    (MASKS, "train_aug"),
-    (MASKS, "val"),
-    ("results/cam/maps/{}.npy", "train_aug"),
-    ("results/affinity_labels/{}.png", "train_aug" if config["affinity"]["train"] else "none"),
-    ("results/walk/scores/{}.npy", "train_aug"),
-    ("results/walk/labels/{}.png", "train_aug"),
-    ("results/pseudo_labels/{}.png", "train_aug"),
-    ("results/segmentation/predictions/{}.png", "val"),
-]
+# What every run makes, and Snakemake does not miss: files of a part's images, and whole files.
+MADE = [(pattern, PART_OF_SPLIT[split]) for _, split, pattern in list(SCORES.values())[:4]]
+MADE += [("results/walk/scores/{}.npy", "train_aug")]
+MADE += [("results/affinity_labels/{}.png", "train_aug")] if config["affinity"]["train"] else []
+MADE += [(MASKS, "train_aug")] if DATA.scored["train"] or TRUE_MASKS else []
+MADE += [(MASKS, "val")] if DATA.scored["val"] else []
+MADE_WHOLE = [CLASSES, *tables("train_aug", "val"), *SCORE_FILES]
+MADE_WHOLE += [f"results/affinity/edges/{shard}.h5" for shard in DATA.shards("train_aug")]
+MADE_WHOLE += [f"results/{s}/network.pt" for s in STAGES if s != "cam" or not config["cam"]["maps"]]
+MADE_WHOLE += [m for pattern, part in MADE for m in of_shards(pattern, DATA.shards(part))]
+LOST = [file for file in MADE_WHOLE if os.path.exists(METRICS) and not os.path.exists(file)]
 
 
 rule metrics:
     """All scores in one table; stages without masks to be scored on run all the same."""
     input:
-        scores=[f"results/metrics/{scored}.csv" for scored in OF_RUN],
+        scores=SCORE_FILES,
         network="results/segmentation/network.pt",
         labels=of_shards("results/pseudo_labels/{}.png", DATA.shards("train_aug")),
         predictions=of_shards("results/segmentation/predictions/{}.png", DATA.shards("val")),
         deleted=[file for pattern, part in MADE for file in deleted(pattern, part)],
+        lost=LOST + [str(next(filter(Path.exists, Path(file).parents))) for file in LOST],
     output:
-        "results/metrics.csv",
+        METRICS,
     log:
         "results/logs/metrics.log",
     localrule: True
