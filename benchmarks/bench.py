@@ -46,7 +46,7 @@ FORMAT = "{:.3g}".format
 PAIRS = 7
 CPU = torch.device("cpu")
 SIZES = ((500, 375), (1024, 1024), (2048, 1024))  # width, height
-WALK = {"gamma": 5, "beta": 8, "log2_t": 8}
+WALK = {"gamma": 5, "beta": 8, "t": 256}
 DCRF = {
     "iterations": 10,
     "gaussian": {"sxy": 3, "compat": 3},
@@ -95,7 +95,7 @@ def dense_transition(edges: np.ndarray) -> torch.Tensor:
 def walk_by_squaring(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """The release's walk: the dense transition matrix, squared log2(t) times."""
     matrix = dense_transition(edges)
-    for _ in range(WALK["log2_t"]):
+    for _ in range(WALK["t"].bit_length() - 1):
         matrix = matrix @ matrix
     spread = matrix @ torch.from_numpy(scores.reshape(len(scores), -1)).T
     return spread.T.reshape(scores.shape).numpy()
@@ -109,7 +109,7 @@ def walk_by_steps(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
     matrix = (one_way + one_way.T + sparse.eye_array(count)).tocsr()
     matrix = sparse.diags_array(1 / matrix.sum(1)) @ matrix
     vectors = scores.reshape(len(scores), -1).T
-    for _ in range(2 ** WALK["log2_t"]):
+    for _ in range(WALK["t"]):
         vectors = matrix @ vectors
     return vectors.T.reshape(scores.shape)
 

@@ -194,7 +194,12 @@ def train(paths, tmp_path):
     """Train a class activation network on four images, with changes of the section `training`."""
 
     def call(losses=cam.losses, *, labels=LABELS, cache=None, digest="a", settings=(), **changes):
-        training = {"epochs": 2, "batch_size": 2, "optimizer": OPTIMIZER | {"learning_rate": 1e-3}}
+        training = {
+            "epochs": 2,
+            "least_steps": 0,
+            "batch_size": 2,
+            "optimizer": OPTIMIZER | {"learning_rate": 1e-3},
+        }
         training |= {**TRANSFORM, "crop_size": 32, **changes}
         rows = [ImageRow(path.stem, str(path), digest, (), (), 20, 24) for path in paths[:4]]
         targets = [torch.tensor(label, dtype=torch.float32) for label in labels]
@@ -286,3 +291,27 @@ def test_train_starts_with_the_weights_of_a_file(fitted, tmp_path, monkeypatch):
     write_network(path, network, "cam", NETWORK, 2)
     monkeypatch.setitem(NETWORK, "weights", str(path))
     assert same(fitted()[0], network)
+
+
+@pytest.mark.parametrize(
+    ("images", "devices", "expected"),
+    [
+        (1200, 1, (5, 1, 16)),  # 75 steps in each of 5 passes: 375
+        (38, 1, (5, 30, 16)),  # 2 steps in each of 5 x 30 passes: 300
+        (9, 1, (5, 60, 9)),
+        (9, 2, (5, 60, 8)),
+    ],
+)
+def test_few_images_are_passed_over_more_often(images, devices, expected):
+    found = loop.length_of(images, 5, 16, 300, devices=devices)
+    assert tuple(found[key] for key in ("epochs", "passes", "batch_size")) == expected
+
+
+def test_an_epoch_of_several_passes_has_the_batches_of_that_many_epochs():
+    def keys(epoch, passes):
+        sampler = EpochSampler(11, seed=3, batch_size=4, passes=passes)
+        sampler.set_epoch(epoch)
+        assert len(sampler) == 8 * passes
+        return list(sampler)
+
+    assert keys(1, 3) == keys(3, 1) + keys(4, 1) + keys(5, 1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from skimage.filters import threshold_otsu
 
 from psa_core.method import maps
 
@@ -109,3 +110,41 @@ def test_foreign_files_of_another_format_are_refused(tmp_path):
 def test_an_image_without_labels_is_refused():
     with pytest.raises(ValueError, match=r"without image-level labels"):
         maps.with_background(np.zeros((0, 4, 4)), 2)
+
+
+# --- the exponent by Otsu's threshold -------------------------------------------------------------
+
+
+def test_otsus_threshold_by_hand():
+    # Splits of 0, 1, 2, 9, 10: the variance within is least between 2 and 9.
+    assert maps.otsu_threshold(np.array([[9.0, 0, 2], [10, 1, 0]])) == 5.5
+
+
+def test_otsus_threshold_is_that_of_scikit_image(rng):
+    """Which takes another point of the gap between the two groups."""
+    values = np.concatenate([rng.normal(0.2, 0.05, 500), rng.normal(0.7, 0.1, 200)])
+    expected = threshold_otsu(values, nbins=4096)
+    assert maps.otsu_threshold(values) == pytest.approx(expected, abs=0.03)
+
+
+def test_otsus_exponent_puts_the_border_at_the_threshold():
+    # Threshold halfway between 0.2 and 0.8 of the maximum: 0.5, where 1 - x = x.
+    assert maps.otsu_exponent(np.array([[[0.16, 0.16, 0.64, 0.8]]])) == pytest.approx(
+        np.log(0.5) / np.log(0.5)
+    )
+    # 0.1 and 0.3 below 1: threshold 0.65, (1 - 0.65)^alpha = 0.65
+    found = maps.otsu_exponent(np.array([[[0.1, 0.3, 1.0, 1.0]]]))
+    assert 0.35**found == pytest.approx(0.65)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.7])
+def test_constant_maps_have_exponent_one(value):
+    assert maps.otsu_exponent(np.full((2, 3, 4), value)) == 1
+
+
+def test_auto_takes_otsus_exponent():
+    cells = np.array([[[0.1, 0.3, 1.0, 1.0]]])
+    exponent = maps.otsu_exponent(cells)
+    np.testing.assert_array_equal(
+        maps.with_background(cells, "auto"), maps.with_background(cells, exponent)
+    )

@@ -130,7 +130,13 @@ def devkit(tmp_path, rng) -> Path:
 
 def tiny(devkit: Path) -> dict:
     """Limits under which a preset runs in a minute; its networks are whole."""
-    training = {"epochs": 1, "batch_size": 4, "crop_size": 32, "longest_side": [32, 32]}
+    training = {
+        "epochs": 1,
+        "least_steps": 0,
+        "batch_size": 4,
+        "crop_size": 32,
+        "longest_side": [32, 32],
+    }
     stage = {"network": {"weights": "random"}, "training": training}
     enlarged = training | {"crop_size": 96, "longest_side": [96, 96]}  # cells beyond the border
     dcrf = {"iterations": 1}

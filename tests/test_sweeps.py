@@ -10,7 +10,7 @@ from psa_core.evaluation import figures, sweeps
 from psa_core.method import maps, walk
 from psa_core.method.pairs import neighbour_offsets, pair_slices
 
-GRID = {"alpha": [1, 1.5], "beta": [6, 20], "log2_t": [3, 1]}
+GRID = {"alpha": [1, 1.5], "beta": [6, 20], "t": [8, 2]}
 OTHERS = {"gamma": 5, "tolerance": 1e-5}
 
 
@@ -32,10 +32,10 @@ def test_label_maps_are_those_of_a_walk_with_each_combination(rng):
     walked = dict(sweeps.walk_labels(class_maps, edges, [3, 5], size, **GRID, **OTHERS))
     assert len({labels.tobytes() for labels in walked.values()}) == 8  # no two alike
     combinations = itertools.product(*(enumerate(values) for values in GRID.values()))
-    for (a, alpha), (b, beta), (t, log2_t) in combinations:
+    for (a, alpha), (b, beta), (length, t) in combinations:
         scores = maps.with_background(cells, alpha)
-        scores = walk.propagate(scores, edges, beta=beta, log2_t=log2_t, **OTHERS)
-        labels = walked.pop((a, b, t))
+        scores = walk.propagate(scores, edges, beta=beta, t=t, **OTHERS)
+        labels = walked.pop((a, b, length))
         np.testing.assert_array_equal(labels, maps.arg_max(scores, [3, 5], size))
         assert labels.dtype == np.uint8
     assert not walked
@@ -43,7 +43,7 @@ def test_label_maps_are_those_of_a_walk_with_each_combination(rng):
 
 def test_of_equal_scores_the_background_wins_as_by_arg_max():
     edges, class_maps = edges_of(2, 3, np.ones), np.ones((1, 2, 3), np.float32)
-    grid = {"alpha": [0, 1], "beta": [8], "log2_t": [4]}  # background 1 and 0
+    grid = {"alpha": [0, 1], "beta": [8], "t": [16]}  # background 1 and 0
     labels = dict(sweeps.walk_labels(class_maps, edges, [2], (2, 3), **grid, **OTHERS))
     assert (labels[0, 0, 0] == 0).all()
     assert (labels[1, 0, 0] == 2).all()
@@ -58,17 +58,17 @@ def test_counts_by_hand():
         (first, edges_of(1, 4, np.zeros), [2], np.array([[0, 2, 2, 255]], np.uint8)),
         (second, edges_of(1, 4, np.zeros), [1], np.array([[2, 0, 0, 0]], np.uint8)),
     ]
-    grid = {"alpha": [1, 3], "beta": [8], "log2_t": [2]}
+    grid = {"alpha": [1, 3], "beta": [8], "t": [4]}
     counts = sweeps.walk_counts(images, 2, **grid, **OTHERS)
-    assert list(counts) == ["alpha", "beta", "log2_t", "true", "predicted", "pixels"]
+    assert list(counts) == ["alpha", "beta", "t", "true", "predicted", "pixels"]
     assert counts.values.tolist() == [
-        [1, 8, 2, 0, 0, 4],
-        [1, 8, 2, 2, 0, 1],
-        [1, 8, 2, 2, 1, 1],
-        [1, 8, 2, 2, 2, 1],
-        [3, 8, 2, 0, 0, 4],
-        [3, 8, 2, 2, 1, 1],
-        [3, 8, 2, 2, 2, 2],
+        [1, 8, 4, 0, 0, 4],
+        [1, 8, 4, 2, 0, 1],
+        [1, 8, 4, 2, 1, 1],
+        [1, 8, 4, 2, 2, 1],
+        [3, 8, 4, 0, 0, 4],
+        [3, 8, 4, 2, 1, 1],
+        [3, 8, 4, 2, 2, 2],
     ]
 
 
@@ -86,7 +86,7 @@ def test_scores_of_shards_together():
         counts_of(),  # a shard without a mask
     ]
     table = sweeps.walk_table(shards, ["cat"], 7)
-    assert list(table) == ["alpha", "beta", "log2_t", "miou", "precision", "recall", "images"]
+    assert list(table) == ["alpha", "beta", "t", "miou", "precision", "recall", "images"]
     assert table.round(3).values.tolist() == [
         [1.5, 8, 10, 62.5, 75, 87.5, 7],
         [2, 8, 9, 62.5, 76.190, 76.190, 7],
@@ -101,7 +101,7 @@ def test_a_sweep_over_no_image_is_refused():
 def test_figure_has_each_score_in_its_place():
     combinations = itertools.product([2, 4], [8, 12], [6, 7, 8])
     table = pd.DataFrame(combinations, columns=sweeps.SETTINGS)
-    table["miou"] = 10 * table["alpha"] + table["beta"] + table["log2_t"] / 10
+    table["miou"] = 10 * table["alpha"] + table["beta"] + table["t"] / 10
     *panels, _ = figures.walk_sweep(table).axes
     assert [panel.get_title() for panel in panels] == ["alpha 2", "alpha 4"]
     for panel, alpha in zip(panels, [2, 4], strict=True):
@@ -109,8 +109,8 @@ def test_figure_has_each_score_in_its_place():
         rows = [float(label.get_text()) for label in panels[0].get_yticklabels()]
         written = {text.get_position(): float(text.get_text()) for text in panel.texts}
         assert written == {
-            (x, y): pytest.approx(10 * alpha + beta + log2_t / 10)
-            for (x, log2_t), (y, beta) in itertools.product(enumerate(columns), enumerate(rows))
+            (x, y): pytest.approx(10 * alpha + beta + t / 10)
+            for (x, t), (y, beta) in itertools.product(enumerate(columns), enumerate(rows))
         }
     assert [len(panel.patches) for panel in panels] == [0, 1]
     assert panels[1].patches[0].get_xy() == (1.5, 0.5)  # the greatest: beta 12, log2 t 8

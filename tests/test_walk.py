@@ -41,32 +41,32 @@ def dense_transition(edges, beta):
     return weights / weights.sum(1, keepdims=True)
 
 
-def spread(scores, edges, *, beta=8, log2_t=8, tolerance=1e-6):
-    return walk.propagate(scores, edges, gamma=5, beta=beta, log2_t=log2_t, tolerance=tolerance)
+def spread(scores, edges, *, beta=8, t=256, tolerance=1e-6):
+    return walk.propagate(scores, edges, gamma=5, beta=beta, t=t, tolerance=tolerance)
 
 
 SIZES = [(1, 1), (1, 7), (7, 1), (2, 3), (6, 5), (12, 9)]
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("beta", "log2_t"), [(8, 8), (8, 4), (1, 3)])
-def test_equals_the_dense_matrix_power(rng, size, beta, log2_t):
+@pytest.mark.parametrize(("beta", "t"), [(8, 256), (8, 16), (1, 7)])
+def test_equals_the_dense_matrix_power(rng, size, beta, t):
     edges, scores = random_edges(rng, *size), rng.random((3, *size))
-    power = np.linalg.matrix_power(dense_transition(edges, beta), 2**log2_t)
+    power = np.linalg.matrix_power(dense_transition(edges, beta), t)
     expected = (power @ scores.reshape(3, -1).T).T.reshape(3, *size)
-    walked = spread(scores, edges, beta=beta, log2_t=log2_t)
+    walked = spread(scores, edges, beta=beta, t=t)
     assert np.abs(walked - expected).max() < 1e-5 * expected.max()
     assert walked.shape == (3, *size)
     assert walked.dtype == np.float32
 
 
-@pytest.mark.parametrize("log2_t", [0, 1, 2])
-def test_few_steps_are_exact(rng, log2_t):
+@pytest.mark.parametrize("t", [1, 2, 3, 4])
+def test_few_steps_are_exact(rng, t):
     """All terms of the series are needed, so nothing is left out."""
     edges, scores = random_edges(rng, 6, 5), rng.random((2, 6, 5))
-    power = np.linalg.matrix_power(dense_transition(edges, 8), 2**log2_t)
+    power = np.linalg.matrix_power(dense_transition(edges, 8), t)
     expected = (power @ scores.reshape(2, -1).T).T.reshape(2, 6, 5)
-    np.testing.assert_allclose(spread(scores, edges, log2_t=log2_t), expected, rtol=2e-6)
+    np.testing.assert_allclose(spread(scores, edges, t=t), expected, rtol=2e-6)
 
 
 def test_two_cells_by_hand():
@@ -75,21 +75,21 @@ def test_two_cells_by_hand():
     edges = np.full((len(OFFSETS), 1, 2), np.nan)
     edges[0, 0, 0] = 0.5
     scores = np.array([[[1.0, 0.0]]])
-    np.testing.assert_allclose(spread(scores, edges, beta=2, log2_t=0), [[[0.8, 0.2]]], atol=1e-7)
-    np.testing.assert_allclose(spread(scores, edges, beta=2, log2_t=1), [[[0.68, 0.32]]], atol=1e-7)
+    np.testing.assert_allclose(spread(scores, edges, beta=2, t=1), [[[0.8, 0.2]]], atol=1e-7)
+    np.testing.assert_allclose(spread(scores, edges, beta=2, t=2), [[[0.68, 0.32]]], atol=1e-7)
 
 
 def test_several_lengths_come_out_of_one_recurrence(rng):
     edges, scores = random_edges(rng, 6, 5), rng.random((2, 6, 5))
-    lengths = [7, 0, 3]
-    walked = walk.propagate_each(scores, edges, gamma=5, beta=2, log2_t=lengths, tolerance=1e-6)
+    lengths = [128, 1, 7]
+    walked = walk.propagate_each(scores, edges, gamma=5, beta=2, t=lengths, tolerance=1e-6)
     assert walked.shape == (3, 2, 6, 5)
     assert walked.dtype == np.float32
-    for log2_t, each in zip(lengths, walked, strict=True):
-        power = np.linalg.matrix_power(dense_transition(edges, 2), 2**log2_t)
+    for t, each in zip(lengths, walked, strict=True):
+        power = np.linalg.matrix_power(dense_transition(edges, 2), t)
         expected = (power @ scores.reshape(2, -1).T).T.reshape(2, 6, 5)
         np.testing.assert_allclose(each, expected, atol=5e-6)
-        single = spread(scores, edges, beta=2, log2_t=log2_t)
+        single = spread(scores, edges, beta=2, t=t)
         np.testing.assert_allclose(each, single, rtol=1e-6)
 
 
@@ -111,7 +111,7 @@ def test_products_stay_on_the_device_of_the_matrix():
 
 def test_device_by_name(rng):
     edges, scores = random_edges(rng, 6, 5), rng.random((2, 6, 5))
-    settings = {"gamma": 5, "beta": 8, "log2_t": 4, "tolerance": 1e-6}
+    settings = {"gamma": 5, "beta": 8, "t": 16, "tolerance": 1e-6}
     power = np.linalg.matrix_power(dense_transition(edges, 8), 16)
     expected = (power @ scores.reshape(2, -1).T).T.reshape(2, 6, 5)
     for device in ("cpu", torch.device("cpu")):
@@ -130,7 +130,7 @@ def test_constants_stay_constant(rng, size):
 def test_walk_stays_between_the_least_and_the_greatest_score(rng):
     scores = np.zeros((2, 12, 9))
     scores[0, :4], scores[1, 5, 5] = 1, 0.5
-    walked = spread(scores, random_edges(rng, 12, 9), log2_t=4, tolerance=1e-2)
+    walked = spread(scores, random_edges(rng, 12, 9), t=16, tolerance=1e-2)
     assert walked.min() >= 0
     assert (walked.max((1, 2)) <= [1, 0.5]).all()
 

@@ -54,9 +54,7 @@ def write_pairs(folder: Path, images: list[ImageRow]) -> None:
         write_edges(path, ((image, edges[image]) for image in listed))
 
 
-def labelled_pairs(
-    number: int, row: ImageRow, alpha: float, beta: float, log2_t: int
-) -> np.ndarray:
+def labelled_pairs(number: int, row: ImageRow, alpha: float, beta: float, t: int) -> np.ndarray:
     """Where an image of pairs shows its first class rather than the background, bool [H, W].
 
     The transition matrix of a pair is [[1, p], [p, 1]] / (1 + p), p = affinity^beta. A step keeps
@@ -65,7 +63,7 @@ def labelled_pairs(
     affinity, *values = PAIRS[number % len(PAIRS)]
     p = float(np.float16(affinity)) ** beta
     maps = np.array(values)
-    kept = ((1 - p) / (1 + p)) ** 2**log2_t
+    kept = ((1 - p) / (1 + p)) ** t
     lead = maps - (1 - maps) ** alpha
     walked = lead.mean() + (lead - lead.mean()) * kept
     assert np.abs(walked).min() > 0.02
@@ -79,9 +77,9 @@ def test_sweep_has_the_scores_of_the_walk_itself(copy):
     """Of each combination by a closed form, and of one by the walk's own rules."""
     images = read_images(copy / TRAIN_TABLE)
     write_pairs(copy, images)
-    walk = "walk={alpha: 2, beta: 4, log2_t: 6}"
+    walk = "walk={alpha: 2, beta: 4, t: 64, scale_t: false}"
     snakemake(copy, "--config", walk, "--", SWEEP, "results/metrics/walk.csv")
-    table = pd.read_csv(copy / SWEEP).set_index(["alpha", "beta", "log2_t"])
+    table = pd.read_csv(copy / SWEEP).set_index(["alpha", "beta", "t"])
     assert list(table) == ["miou", "precision", "recall", "images"]
     assert set(table["images"]) == {len(images)} == {12}
     expected = {}
@@ -95,7 +93,7 @@ def test_sweep_has_the_scores_of_the_walk_itself(copy):
     assert len({round(value, 2) for value in expected.values()}) == 8
     rows = pd.read_csv(copy / "results/metrics/walk.csv").set_index("class")
     mean = rows.loc["mean", ["iou", "precision", "recall", "images"]]
-    assert table.loc[(2, 4, 6)].tolist() == mean.tolist()
+    assert table.loc[(2, 4, 64)].tolist() == mean.tolist()
     assert (copy / SWEEP).with_suffix(".png").exists()
 
 

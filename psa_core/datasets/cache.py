@@ -8,9 +8,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from PIL import Image
 
-from psa_core.datasets.index import read_image
+from psa_core.datasets.index import read_image, resized
 from psa_core.runtime.artifacts import REBUILD, remove_left, replacing
 
 
@@ -50,13 +49,10 @@ def write_cache(
 
 
 def reduced(image: np.ndarray, longest_side: int | None) -> np.ndarray:
-    """An image, uint8 [H, W, 3], reduced to a longest side with antialiasing; never enlarged."""
-    height, width = image.shape[:2]
-    scale = (longest_side or max(height, width)) / max(height, width)
-    if scale >= 1:
-        return image
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+    """An image, uint8 [H, W, 3], reduced to a longest side in pixels; never enlarged."""
+    if longest_side and longest_side < max(image.shape[:2]):
+        return resized(image, longest_side)
+    return image
 
 
 def read_cached(cache: str | Path, path: str | Path) -> np.ndarray:

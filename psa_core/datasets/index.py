@@ -162,6 +162,19 @@ def read_image(path: str | Path) -> np.ndarray:
     return np.array(_decode(path, path).convert("RGB"))
 
 
+def resized(image: np.ndarray, longest_side: int | None) -> np.ndarray:
+    """An image uint8 [H, W, 3], enlarged or reduced to a longest side in pixels.
+
+    With antialiasing. None keeps the size.
+    """
+    height, width = image.shape[:2]
+    scale = (longest_side or max(height, width)) / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    if size == (width, height):
+        return image
+    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+
+
 def _read_source(dataset: dict, images: Sequence[str]) -> Source:
     """Raises DatasetError for any problem, including one that arose after planning."""
     source = formats.read(dataset)

@@ -87,12 +87,12 @@ def bars(metrics: pd.DataFrame) -> Figure:
 
 
 def walk_sweep(table: pd.DataFrame) -> Figure:
-    """Heat maps of the mIoU over beta and log2_t, one panel per alpha, with the best framed.
+    """Heat maps of the mIoU over beta and t, one panel per alpha, with the best framed.
 
     table: result of `sweeps.walk_table`.
     """
     panels = [
-        (alpha, rows.pivot(index="beta", columns="log2_t", values="miou"))
+        (alpha, rows.pivot(index="beta", columns="t", values="miou"))
         for alpha, rows in table.groupby("alpha")
     ]
     rows, columns = panels[0][1].shape

@@ -11,7 +11,7 @@ from psa_core.evaluation import metrics
 from psa_core.method.maps import resize, with_background
 from psa_core.method.walk import propagate_each
 
-SETTINGS = ["alpha", "beta", "log2_t"]
+SETTINGS = ["alpha", "beta", "t"]
 
 
 def walk_counts(
@@ -20,20 +20,21 @@ def walk_counts(
     *,
     alpha: Sequence[float],
     beta: Sequence[float],
-    log2_t: Sequence[int],
+    t: Sequence[int],
     gamma: float,
     tolerance: float,
+    scale_t: bool = False,
 ) -> pd.DataFrame:
     """Confusion matrices of the walk's label maps, summed over images, for every combination.
 
     images: tuples (class maps float [K, h, w], edges float [P, H', W'], the K class indices, true
     mask uint8 [H, W]). classes: number of object classes C.
-    alpha: exponents of `maps.with_background`. beta, log2_t, gamma, tolerance: see
+    alpha: exponents of `maps.with_background`. beta, t, gamma, tolerance, scale_t: see
     `walk.propagate`.
-    Returns a table of alpha, beta, log2_t, true (class index), predicted and pixels, without rows
+    Returns a table of alpha, beta, t, true (class index), predicted and pixels, without rows
     of 0 pixels.
     """
-    grid = {"alpha": alpha, "beta": beta, "log2_t": log2_t}
+    grid = {"alpha": alpha, "beta": beta, "t": t}
     labels = range(classes + 1)
     total = np.zeros([*map(len, grid.values()), len(labels), len(labels)], np.int64)
     for maps, edges, indices, true in images:
@@ -44,9 +45,10 @@ def walk_counts(
             true.shape,
             alpha=alpha,
             beta=beta,
-            log2_t=log2_t,
+            t=t,
             gamma=gamma,
             tolerance=tolerance,
+            scale_t=scale_t,
         )
         for position, predicted in walked:
             total[position] += metrics.confusion_matrix([(true, predicted)], classes)
@@ -65,14 +67,15 @@ def walk_labels(
     *,
     alpha: Sequence[float],
     beta: Sequence[float],
-    log2_t: Sequence[int],
+    t: Sequence[int],
     gamma: float,
     tolerance: float,
+    scale_t: bool = False,
 ) -> Iterator[tuple[tuple[int, int, int], np.ndarray]]:
     """Label maps of one image after the walk, for every combination of settings.
 
     maps, edges, classes: as in `walk_counts`, of one image. size: (H, W) of the label maps.
-    Yields the position of a combination in the lists alpha, beta and log2_t, and its label map,
+    Yields the position of a combination in the lists alpha, beta and t, and its label map,
     uint8 [H, W].
     Only the background depends on alpha, and only the transition matrix on beta. Each beta thus
     takes one recurrence, applied to the class maps and one background per alpha.
@@ -83,14 +86,14 @@ def walk_labels(
     index = np.array(classes, np.uint8)
     for b, power in enumerate(beta):
         walked = propagate_each(
-            columns, edges, gamma=gamma, beta=power, log2_t=log2_t, tolerance=tolerance
+            columns, edges, gamma=gamma, beta=power, t=t, tolerance=tolerance, scale_t=scale_t
         )
-        for t, scores in enumerate(walked):
+        for length, scores in enumerate(walked):
             background, objects = np.split(resize(scores, size), [len(alpha)])
             best, label = objects.max(0), index[objects.argmax(0)]
             for a, score in enumerate(background):
                 # Of equal scores, arg max takes the first, the background.
-                yield (a, b, t), np.where(score >= best, 0, label)
+                yield (a, b, length), np.where(score >= best, 0, label)
 
 
 def walk_table(counts: Sequence[pd.DataFrame], names: Sequence[str], images: int) -> pd.DataFrame:
@@ -98,7 +101,7 @@ def walk_table(counts: Sequence[pd.DataFrame], names: Sequence[str], images: int
 
     counts: tables from `walk_counts`, one per shard. names: of the classes, without background.
     images: number of images scored.
-    Returns one row per combination: alpha, beta, log2_t, miou, precision, recall, images. Scores
+    Returns one row per combination: alpha, beta, t, miou, precision, recall, images. Scores
     are means over the classes, in per cent.
     Raises ValueError if images is 0.
     """

@@ -4,22 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 
-def with_background(maps: np.ndarray, alpha: float) -> np.ndarray:
+def with_background(maps: np.ndarray, alpha: float | Literal["auto"]) -> np.ndarray:
     """Prepend the background map (1 - max_c M_c)^alpha (paper, eq. 2).
 
     maps: class activation maps float [K, h, w] in [0, 1].
+    alpha: at least 0; "auto" is `otsu_exponent(maps)`.
     Returns float [K + 1, h, w] in [0, 1], background first.
     Raises ValueError if K is 0.
     """
     if not len(maps):
         raise ValueError("an image without image-level labels has no class maps: label it first")
-    background = (1 - maps.max(0, keepdims=True)).clip(0, 1) ** alpha
+    exponent = otsu_exponent(maps) if alpha == "auto" else alpha
+    background = (1 - maps.max(0, keepdims=True)).clip(0, 1) ** exponent
     return np.concatenate([background, maps])
+
+
+def otsu_exponent(maps: np.ndarray) -> float:
+    """The exponent at which the background of eq. 2 wins below Otsu's threshold.
+
+    maps: float [K, h, w] in [0, 1]. Otsu's threshold x of their maximum over the K classes, divided
+    by its greatest value, separates object from background without a mask. The background map
+    equals the class map there if (1 - x)^alpha = x.
+    Returns alpha > 0; 1 for maps that are constant.
+    """
+    best = maps.max(0).astype(np.float64)
+    if best.min() == best.max():
+        return 1.0
+    threshold = otsu_threshold(best / best.max())
+    return float(np.log(threshold) / np.log1p(-threshold))
+
+
+def otsu_threshold(values: np.ndarray) -> float:
+    """Otsu's threshold (1979): the one that leaves the least variance within both parts.
+
+    values: float of any shape, not all equal. Returns a number between two of them.
+    """
+    ordered = np.sort(values, axis=None)
+    total = np.cumsum(ordered)
+    below = np.arange(1, ordered.size)
+    above = ordered.size - below
+    difference = total[:-1] / below - (total[-1] - total[:-1]) / above
+    split = int(np.argmax(below * above * difference**2))
+    return float(ordered[split : split + 2].mean())
 
 
 def read_foreign(path: str | Path, count: int) -> np.ndarray:

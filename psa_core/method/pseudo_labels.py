@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from psa_core.method.dcrf import dense_crf
-from psa_core.method.maps import resize
+from psa_core.method.maps import arg_max, resize
 
 
 def pseudo_labels(
@@ -17,6 +17,7 @@ def pseudo_labels(
     *,
     confidence: float | None,
     dcrf: dict,
+    size: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """Pseudo label map of one image: the best class of each pixel after the dense CRF.
 
@@ -25,13 +26,14 @@ def pseudo_labels(
     classes: the K class indices.
     confidence: see `confident_arg_max`; None passes the scores to the CRF unchanged (paper).
     dcrf: keyword arguments of `dense_crf`.
-    Returns uint8 [H, W] class indices, 0 background.
+    size: (height, width) of the labels; None: those of the image.
+    Returns uint8 [*size] class indices, 0 background.
     """
     scores = resize(scores, image.shape[:2])
     if confidence is not None:
         scores = confident_arg_max(scores, confidence)
     refined = dense_crf(image, scores[None], **dcrf)[0]
-    return np.array([0, *classes], np.uint8)[refined.argmax(0)]
+    return arg_max(refined, classes, size or image.shape[:2])
 
 
 def confident_arg_max(scores: np.ndarray, confidence: float) -> np.ndarray:

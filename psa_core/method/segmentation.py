@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from psa_core.method.dcrf import dense_crf
 from psa_core.networks.backbone import scaled, to_batch
 from psa_core.runtime.artifacts import IGNORE
 from psa_core.runtime.compute import batch_mean, check_finite, half_precision
+
+LEAST_PROBABILITY = 0.1
 
 
 def losses(
@@ -27,15 +31,43 @@ def losses(
     return {"loss": batch_mean(total, (labels != IGNORE).sum())}
 
 
-@torch.inference_mode()
 def predict(
-    network: nn.Module, images: Sequence[np.ndarray], *, scales: Sequence[float], flip: bool
+    network: nn.Module,
+    images: Sequence[np.ndarray],
+    *,
+    scales: Sequence[float],
+    flip: bool,
+    dcrf: dict | None = None,
+    size: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Predict label maps, from class probabilities averaged over scales.
+    """Predict label maps: the most probable class of each pixel.
+
+    images, scales, flip: see `probabilities`.
+    dcrf: keyword arguments of `dense_crf`, which then refines the probabilities; None or no
+    iterations skip it.
+    size: (height, width) of the label maps; None: those of the images.
+    Returns uint8 [B, *size] class indices, 0 background.
+    Raises ValueError if the network's outputs are not finite.
+    """
+    found = probabilities(network, images, scales=scales, flip=flip)
+    size = size or images[0].shape[:2]
+    if dcrf and dcrf["iterations"]:
+        refined = [refine(*each, **dcrf) for each in zip(images, found.cpu().numpy(), strict=True)]
+        found = torch.from_numpy(np.stack(refined))
+    if found.shape[2:] != size:
+        found = F.interpolate(found, size, mode="bilinear", align_corners=False)
+    return found.argmax(1).byte().cpu().numpy()
+
+
+@torch.inference_mode()
+def probabilities(
+    network: nn.Module, images: Sequence[np.ndarray], *, scales: Sequence[float], flip: bool
+) -> torch.Tensor:
+    """Class probabilities, averaged over scales.
 
     images: uint8 [H, W, 3], all of one size. scales: factors on the image's size.
     flip: also average over the mirror image.
-    Returns uint8 [B, H, W] class indices, 0 background.
+    Returns float32 [B, C + 1, H, W] on the network's device, background first.
     Raises ValueError if the network's outputs are not finite.
     """
     device = next(network.parameters()).device
@@ -48,11 +80,22 @@ def predict(
         with half_precision(device):
             logits = network(batch)
         check_finite(logits)
-        probabilities = logits.float().softmax(1)
+        found = logits.float().softmax(1)
         if flip:
-            plain, mirrored = probabilities.chunk(2)
-            probabilities = (plain + mirrored.flip(3)) / 2
-        total = total + F.interpolate(
-            probabilities, pixels.shape[2:], mode="bilinear", align_corners=False
-        )
-    return total.argmax(1).byte().cpu().numpy()
+            plain, mirrored = found.chunk(2)
+            found = (plain + mirrored.flip(3)) / 2
+        total = total + F.interpolate(found, pixels.shape[2:], mode="bilinear", align_corners=False)
+    return total / len(scales)
+
+
+def refine(image: np.ndarray, probabilities: np.ndarray, **dcrf: Any) -> np.ndarray:
+    """Class probabilities after a dense CRF, which sees only classes that may win a pixel.
+
+    image: uint8 [H, W, 3]. probabilities: float32 [C + 1, H, W]. dcrf: see `dense_crf`.
+    Returns float32 [C + 1, H, W]; a class whose probability is nowhere above LEAST_PROBABILITY has
+    0, since the time of the CRF grows with the number of classes.
+    """
+    seen = np.flatnonzero(probabilities.max((1, 2)) > LEAST_PROBABILITY)
+    refined = np.zeros_like(probabilities)
+    refined[seen] = dense_crf(image, probabilities[None, seen], **dcrf)[0]
+    return refined

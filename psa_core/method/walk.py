@@ -13,6 +13,17 @@ from scipy.stats import binom
 
 from psa_core.method.pairs import neighbour_offsets, pair_slices
 
+CELLS = 47 * 63  # of the map of an image of 375 x 500 pixels
+
+
+def steps(t: int, cells: int) -> int:
+    """Number of steps for a map of some cells that spreads scores as far as t steps on CELLS.
+
+    The distance that a walk covers grows with the square root of its steps, and lengths in a map
+    with the square root of its cells.
+    """
+    return max(1, round(t * cells / CELLS))
+
 
 def propagate(
     scores: np.ndarray,
@@ -20,16 +31,18 @@ def propagate(
     *,
     gamma: float,
     beta: float,
-    log2_t: int,
+    t: int,
     tolerance: float,
+    scale_t: bool = False,
     device: torch.device | str = "cpu",
 ) -> np.ndarray:
-    """Apply t = 2^log2_t steps of a random walk to class scores (paper, eq. 11 and 12).
+    """Apply t steps of a random walk to class scores (paper, eq. 11 and 12).
 
     scores: float [K, H, W] in [0, 1], background first.
     edges: float [P, H, W] in [0, 1], the affinity of each cell to its neighbour at offset p; NaN
     where that lies outside the map.
     gamma: radius of the neighbourhood of `edges`. beta: exponent of the affinities.
+    scale_t: take `steps(t, H * W)` in place of t.
     tolerance: bound on the coefficients that `powers` omits from the Chebyshev series.
     device: where the products are computed.
     Returns float32 [K, H, W]. The 2-norm of a map's error, with cells weighted by their degrees, is
@@ -43,8 +56,9 @@ def propagate(
         edges,
         gamma=gamma,
         beta=beta,
-        log2_t=[log2_t],
+        t=[t],
         tolerance=tolerance,
+        scale_t=scale_t,
         device=device,
     )
     return walked
@@ -56,11 +70,12 @@ def propagate_each(
     *,
     gamma: float,
     beta: float,
-    log2_t: Sequence[int],
+    t: Sequence[int],
     tolerance: float,
+    scale_t: bool = False,
     device: torch.device | str = "cpu",
 ) -> np.ndarray:
-    """Like `propagate`, for T values of log2_t; returns float32 [T, K, H, W].
+    """Like `propagate`, for T values of t; returns float32 [T, K, H, W].
 
     They share one recurrence, so all of them take about the time of the longest.
     """
@@ -70,9 +85,9 @@ def propagate_each(
     # T^t = D^-1/2 S^t D^1/2 with S symmetric: only S has a Chebyshev expansion.
     root = torch.from_numpy(root_degree)[:, None].to(device)
     vectors = torch.from_numpy(scores.reshape(len(scores), -1).astype(np.float32)).T.to(device)
-    steps = [2**each for each in log2_t]
-    walked = powers(_to_torch(symmetric).to(device), vectors * root, steps, tolerance) / root
-    return walked.transpose(1, 2).reshape(len(steps), *scores.shape).cpu().numpy()
+    lengths = [steps(each, edges[0].size) for each in t] if scale_t else t
+    walked = powers(_to_torch(symmetric).to(device), vectors * root, lengths, tolerance) / root
+    return walked.transpose(1, 2).reshape(len(t), *scores.shape).cpu().numpy()
 
 
 def transition(
@@ -118,16 +133,16 @@ def transition(
 
 
 def powers(
-    symmetric: torch.Tensor, vectors: torch.Tensor, steps: Sequence[int], tolerance: float
+    symmetric: torch.Tensor, vectors: torch.Tensor, lengths: Sequence[int], tolerance: float
 ) -> torch.Tensor:
-    """Apply S^t to vectors for each t of `steps`, by Chebyshev expansions.
+    """Apply S^t to vectors for each t of `lengths`, by Chebyshev expansions.
 
     symmetric: S, symmetric [N, N] with its spectrum in [-1, 1]; sparse or dense.
     vectors: float [N, K]. tolerance: see `chebyshev_coefficients`.
     Returns float [T, N, K]. The error of each vector is at most 2 * tolerance of its 2-norm.
     """
-    series = [chebyshev_coefficients(t, tolerance).tolist() for t in steps]
-    results = vectors.new_zeros(len(steps), *vectors.shape)
+    series = [chebyshev_coefficients(t, tolerance).tolist() for t in lengths]
+    results = vectors.new_zeros(len(lengths), *vectors.shape)
     terms = _chebyshev_terms(symmetric, vectors)
     for coefficients, term in zip(zip_longest(*series, fillvalue=0.0), terms, strict=False):
         for result, coefficient in zip(results, coefficients, strict=True):

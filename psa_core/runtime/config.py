@@ -43,6 +43,8 @@ RENAMED = {
     "labels": "now pseudo_labels; move the values there",
     "affinity.labels": "now affinity_labels; move the values there",
     "affinity.true_masks": "now affinity_labels.true_masks; move the value there",
+    "walk.log2_t": "now walk.t, the number of steps itself; 8 is now 256",
+    "sweeps.walk.log2_t": "now sweeps.walk.t, the numbers of steps themselves; 8 is now 256",
     "dataset.scenes": "removed; the scenes are in examples/scenes, dataset.limit takes fewer",
 }
 
@@ -92,16 +94,10 @@ def _raise(problems: list[str]) -> None:
 
 def _misfits(config: dict, data: Inventory) -> Iterator[str]:
     """What is wrong with a complete configuration for this data set."""
-    training = len(data.images["train_aug"])
     for stage in STAGES:
         batch_size = config[stage]["training"]["batch_size"]
         if not config[stage]["train"] or (stage == "cam" and config["cam"]["maps"]):
             continue
-        if training < batch_size:
-            yield (
-                f"{stage}.training.batch_size: {batch_size} is more than the {training} training "
-                "images; lower it or add images"
-            )
         if batch_size % config["devices"]:
             yield (
                 f"devices: {config['devices']} cannot share {stage}.training.batch_size, "
@@ -115,12 +111,10 @@ def _misfits(config: dict, data: Inventory) -> Iterator[str]:
         )
     if true_masks and not data.scored["train_aug"]:
         yield "affinity_labels.true_masks: no training image has a mask; add masks or set it to []"
-    batch_size, masks = config["segmentation"]["training"]["batch_size"], data.scored["train_aug"]
-    if config["segmentation"]["upper_bound"] and len(masks) < batch_size:
+    if config["segmentation"]["upper_bound"] and not data.scored["train_aug"]:
         yield (
-            f"segmentation.upper_bound: {len(masks)} training images have a mask, fewer than "
-            f"segmentation.training.batch_size, {batch_size}; add masks, lower batch_size, or set "
-            "upper_bound to false"
+            "segmentation.upper_bound: true, but no training image has a mask; add masks or set it "
+            "to false"
         )
     if config["cam"]["maps"]:
         yield from _missing_maps(Path(config["cam"]["maps"]), data.images["train_aug"])
@@ -261,10 +255,16 @@ def _network_conflicts(stage: str, section: dict) -> Iterator[str]:
 def _conflicts(config: dict) -> Iterator[str]:
     """Values that contradict each other, which a schema of single keys cannot find."""
     labels = config["affinity_labels"]
-    if labels["alpha_low"] > labels["alpha_high"]:
+    low, high = labels["alpha_low"], labels["alpha_high"]
+    if (low == "auto") != (high == "auto"):
         yield (
-            f"affinity_labels: alpha_low {labels['alpha_low']} is above alpha_high "
-            f"{labels['alpha_high']}; the lower one amplifies the background, so swap them"
+            f"affinity_labels: alpha_low {low} and alpha_high {high}; set both to numbers, or both "
+            "to auto"
+        )
+    elif low != "auto" and low > high:
+        yield (
+            f"affinity_labels: alpha_low {low} is above alpha_high {high}; the lower one "
+            "amplifies the background, so swap them"
         )
     for stage in STAGES:
         yield from _network_conflicts(stage, config[stage])

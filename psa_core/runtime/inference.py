@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
-from psa_core.datasets.index import ImageRow, read_image
+from psa_core.datasets.index import ImageRow, read_image, resized
 
 BATCH_PIXELS = 1_500_000  # before scaling; eight images of PASCAL VOC
 READERS = 2
@@ -22,11 +22,14 @@ def predictions(
     predict: Callable[[Sequence[ImageRow], Sequence[np.ndarray]], Sequence[np.ndarray]],
     images: Sequence[ImageRow],
     device: torch.device,
+    *,
+    longest_side: int | None = None,
 ) -> Iterator[tuple[ImageRow, np.ndarray]]:
     """(row, prediction) of each row of an index.
 
     predict: takes rows and their images, uint8 [H, W, 3] of equal size; returns one result per row.
     It runs in other threads than the caller.
+    longest_side: the images are resized to it first, in pixels; None leaves them as they are.
     device: a GPU gets batches of up to BATCH_PIXELS, which changes the order of the rows. On a CPU
     batches are not faster; it gets SIDE_BY_SIDE images at once, which share torch's threads.
     Meanwhile the next READERS batches are decoded. An error in predict gets a note of its images.
@@ -43,7 +46,7 @@ def predictions(
         ThreadPoolExecutor(streams, "", torch.set_num_threads, (threads // streams,)) as workers,
     ):
         for rows in batches(images, pixels):
-            reading = readers.submit(_read, rows)
+            reading = readers.submit(_read, rows, longest_side)
             waiting.append((rows, workers.submit(_predict, predict, rows, reading)))
             if len(waiting) > READERS + streams:
                 yield from _results(*waiting.popleft())
@@ -51,7 +54,7 @@ def predictions(
             yield from _results(*waiting.popleft())
 
 
-def _read(rows: Sequence[ImageRow]) -> list[np.ndarray]:
+def _read(rows: Sequence[ImageRow], longest_side: int | None) -> list[np.ndarray]:
     images = []
     for row in rows:
         image = read_image(row.path)
@@ -61,7 +64,7 @@ def _read(rows: Sequence[ImageRow]) -> list[np.ndarray]:
                 f"{row.height} when it was indexed: the file changed during the run; start the "
                 "workflow again"
             )
-        images.append(image)
+        images.append(resized(image, longest_side))
     return images
 
 

@@ -108,13 +108,13 @@ class TrainingImages(Dataset):
 
 
 class EpochSampler(Sampler):
-    """Yields the shuffled keys (epoch, i) of `TrainingImages` for one process.
+    """Yields the shuffled keys (pass, i) of `TrainingImages` for one process.
 
     The order is a function of seed and epoch alone, so a resumed training sees the same batches as
     an unbroken one, whatever the workers had already loaded.
 
-    length: number of images. batch_size: images per step over all devices; those left over at the
-    end of an epoch are skipped.
+    length: number of images. passes: how often an epoch goes over them.
+    batch_size: images per step over all devices; those left over at the end of a pass are skipped.
     rank, world_size: this process takes part `rank` of `world_size` equal parts of each batch.
     start: number of steps already done. Their keys are skipped but still count in the length, as
     Lightning requires of a training that resumes within an epoch.
@@ -125,13 +125,15 @@ class EpochSampler(Sampler):
         length: int,
         *,
         seed: int,
+        passes: int = 1,
         batch_size: int = 1,
         rank: int = 0,
         world_size: int = 1,
         start: int = 0,
     ):
-        self.length, self.seed = length, seed
-        self.batch_size, self.steps, self.start = batch_size, length // batch_size, start
+        self.length, self.seed, self.passes = length, seed, passes
+        self.batch_size, self.start = batch_size, start
+        self.steps = length // batch_size * passes
         # Workers take the first keys before Lightning calls set_epoch.
         self.epoch = start // self.steps if self.steps else 0
         part = batch_size // world_size
@@ -145,7 +147,13 @@ class EpochSampler(Sampler):
         return self.steps * (self.part.stop - self.part.start)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
-        batches = order[: self.steps * self.batch_size].reshape(self.steps, self.batch_size)
-        done = max(0, self.start - self.epoch * self.steps)
-        return ((self.epoch, int(i)) for i in batches[done:, self.part].flat)
+        done = max(0, self.start - self.epoch * self.steps) * self.batch_size
+        kept = self.length // self.batch_size * self.batch_size
+        first = self.epoch * self.passes
+        keys = [
+            (number, int(i))
+            for number in range(first, first + self.passes)
+            for i in np.random.default_rng([self.seed, number]).permutation(self.length)[:kept]
+        ]
+        batches = (keys[k : k + self.batch_size] for k in range(done, len(keys), self.batch_size))
+        return (key for batch in batches for key in batch[self.part])

@@ -108,12 +108,17 @@ def train(
     transform = training_transform(
         **{key: training.pop(key) for key in ("crop_size", "longest_side", "color_jitter")}
     )
+    least_steps = training.pop("least_steps")
+    epochs, batch_size = training.pop("epochs"), training.pop("batch_size")
+    length = length_of(len(paths), epochs, batch_size, least_steps, devices=machine.devices)
+    log.info("%d images: %s", len(paths), length)
     torch.manual_seed(seed)
     built = build(stage, network, examples.classes)
     table = fit(
         built,
         partial(losses, **settings["losses"]),
         TrainingImages(paths, examples.targets, transform, seed=seed, cache=examples.cache),
+        **length,
         **training,
         machine=machine,
         folder=Path(outputs.checkpoints),
@@ -124,6 +129,20 @@ def train(
     write_network(outputs.network, built, stage, network, examples.classes)
     write_table(outputs.losses, table)
     shutil.rmtree(outputs.checkpoints)
+
+
+def length_of(
+    images: int, epochs: int, batch_size: int, least_steps: int, *, devices: int = 1
+) -> dict[str, int]:
+    """How long a number of images is trained on: {"epochs", "passes", "batch_size"}.
+
+    epochs, batch_size: for many images. A batch has at most all images, as many on each of the
+    devices. Each epoch has as many passes over the images as make `least_steps` steps in all.
+    """
+    batch_size = min(batch_size, max(1, images // devices) * devices)
+    steps = max(1, images // batch_size)
+    passes = max(1, -(-least_steps // (epochs * steps)))
+    return {"epochs": epochs, "passes": passes, "batch_size": batch_size}
 
 
 def _digest(targets: Sequence[torch.Tensor | str | Path]) -> str:
@@ -143,6 +162,7 @@ def fit(
     *,
     epochs: int,
     batch_size: int,
+    passes: int = 1,
     optimizer: dict,
     machine: Machine,
     folder: Path,
@@ -153,6 +173,7 @@ def fit(
     losses: returns the named loss terms of a batch; "loss" is the one to minimise.
     images: their seed also determines their order and the dropout.
     batch_size: number of images in a step over all devices.
+    passes: over the images in each epoch.
     optimizer: keyword arguments of `build_optimizer`.
     folder: holds the last checkpoint while the training lasts.
     stamp: builtins that the weights depend on; a checkpoint with another stamp is deleted.
@@ -200,6 +221,7 @@ def fit(
     sampler = EpochSampler(
         len(images),
         seed=images.seed,
+        passes=passes,
         batch_size=batch_size,
         rank=trainer.global_rank,
         world_size=trainer.world_size,

@@ -44,6 +44,7 @@ rule infer_affinity:
             gamma=config["affinity"]["pairs"]["gamma"],
             distance=config["affinity"]["pairs"]["distance"],
             scale=config["affinity"]["inference"]["scale"],
+            longest_side=config["longest_side"],
         ),
         code=code_of("infer_affinity"),
     script:

@@ -19,7 +19,7 @@ rule make_affinity_labels:
         "results/benchmarks/make_affinity_labels/{shard}.tsv"
     threads: 8
     params:
-        settings=settings(**config["affinity_labels"]),
+        settings=settings(**config["affinity_labels"], longest_side=config["longest_side"]),
         maps="results/cam/maps/{}.npy",
         masks=MASKS,
         labels="results/affinity_labels/{}.png",

@@ -42,7 +42,7 @@ rule infer_cam:
         "results/benchmarks/infer_cam/{shard}.tsv"
     threads: 8
     params:
-        settings=settings(**config["cam"]["inference"]),
+        settings=settings(**config["cam"]["inference"], longest_side=config["longest_side"]),
         maps="results/cam/maps/{}.npy",
         code=code_of("infer_cam"),
     script:

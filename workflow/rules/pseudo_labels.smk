@@ -15,7 +15,7 @@ rule make_pseudo_labels:
         "results/benchmarks/make_pseudo_labels/{shard}.tsv"
     threads: 8
     params:
-        settings=settings(**config["pseudo_labels"]),
+        settings=settings(**config["pseudo_labels"], longest_side=config["longest_side"]),
         scores="results/walk/scores/{}.npy",
         labels="results/pseudo_labels/{}.png",
         code=code_of("make_pseudo_labels"),

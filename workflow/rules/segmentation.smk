@@ -53,7 +53,7 @@ rule predict_segmentation:
         "results/benchmarks/predict_{model}/{shard}.tsv"
     threads: 8
     params:
-        settings=settings(**config["segmentation"]["inference"]),
+        settings=settings(**config["segmentation"]["inference"], longest_side=config["longest_side"]),
         predictions=lambda w: f"results/{w.model}/predictions/{{}}.png",
         code=code_of("predict_segmentation"),
     script:

@@ -17,7 +17,7 @@ rule predict_test:
         "results/benchmarks/predict_test/{shard}.tsv"
     threads: 8
     params:
-        settings=settings(**config["segmentation"]["inference"]),
+        settings=settings(**config["segmentation"]["inference"], longest_side=config["longest_side"]),
         mask_values=DATA.mask_values,
         predictions=f"{FOLDER}/{{}}.png",
         code=code_of("predict_segmentation"),

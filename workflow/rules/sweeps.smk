@@ -21,6 +21,7 @@ rule sweep_walk:
             **config["sweeps"]["walk"],
             gamma=config["affinity"]["pairs"]["gamma"],
             tolerance=config["walk"]["tolerance"],
+            scale_t=config["walk"]["scale_t"],
         ),
         masks=MASKS,
         maps="results/cam/maps/{}.npy",

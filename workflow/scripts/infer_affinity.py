@@ -12,8 +12,9 @@ from psa_core.runtime.compute import open_device
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-settings = snakemake.params.settings
+settings = dict(snakemake.params.settings)
 with logs.stage(snakemake.log[0], settings=settings):
+    longest_side = settings.pop("longest_side")
     device = open_device(snakemake.config["device"], snakemake.threads)
     network = read_network(snakemake.input.network, device)
     images = read_images(snakemake.input.images)
@@ -21,6 +22,6 @@ with logs.stage(snakemake.log[0], settings=settings):
     def predict(rows, pixels):
         return affinity.edges(network, pixels, **settings)
 
-    results = inference.predictions(predict, images, device)
+    results = inference.predictions(predict, images, device, longest_side=longest_side)
     results = logs.progress(results, total=len(images), label="images")
     write_edges(snakemake.output.edges, ((row.image, edges) for row, edges in results))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 settings, pattern = dict(snakemake.params.settings), snakemake.params.maps
 with logs.stage(snakemake.log[0], settings=settings):
+    longest_side = settings.pop("longest_side")
     device = open_device(snakemake.config["device"], snakemake.threads)
     network = read_network(
         snakemake.input.network, device, output_stride=settings.pop("output_stride")
@@ -23,7 +24,7 @@ with logs.stage(snakemake.log[0], settings=settings):
     def predict(rows, pixels):
         return cam.class_activation_maps(network, pixels, [row.classes for row in rows], **settings)
 
-    results = inference.predictions(predict, images, device)
+    results = inference.predictions(predict, images, device, longest_side=longest_side)
     for row, maps in logs.progress(results, total=len(images), label="images"):
         write_array(pattern.format(row.image), maps)
     write_manifest(snakemake.output.get("manifest"), pattern, [row.image for row in images])

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core.datasets.index import read_image, read_images
+from psa_core.datasets.index import read_image, read_images, resized
 from psa_core.method.affinity_labels import affinity_labels, with_true_mask
 from psa_core.runtime import artifacts, logs, parallel
 
@@ -14,11 +14,13 @@ with logs.stage(snakemake.log[0], settings=settings):
     names = artifacts.read_lines(snakemake.input.classes)
     known = [names.index(name) + 1 for name in settings.pop("true_masks")]
     masked = artifacts.listed_images(snakemake.input.masks)
+    longest_side = settings.pop("longest_side")
     images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
 
     def label(row):
         maps = artifacts.read_array(snakemake.params.maps.format(row.image))
-        labels = affinity_labels(read_image(row.path), maps, row.classes, **settings)
+        image = resized(read_image(row.path), longest_side)
+        labels = affinity_labels(image, maps, row.classes, size=(row.height, row.width), **settings)
         if row.image not in masked:
             return labels
         mask = artifacts.read_label_map(snakemake.params.masks.format(row.image))

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core.datasets.index import read_image, read_images
+from psa_core.datasets.index import read_image, read_images, resized
 from psa_core.method.pseudo_labels import pseudo_labels
 from psa_core.runtime import logs, parallel
 from psa_core.runtime.artifacts import read_array, write_label_map, write_manifest
@@ -10,13 +10,15 @@ from psa_core.runtime.artifacts import read_array, write_label_map, write_manife
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-settings, pattern = snakemake.params.settings, snakemake.params.labels
+settings, pattern = dict(snakemake.params.settings), snakemake.params.labels
 with logs.stage(snakemake.log[0], settings=settings):
+    longest_side = settings.pop("longest_side")
     images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
 
     def label(row):
         scores = read_array(snakemake.params.scores.format(row.image))
-        return pseudo_labels(read_image(row.path), scores, row.classes, **settings)
+        image = resized(read_image(row.path), longest_side)
+        return pseudo_labels(image, scores, row.classes, size=(row.height, row.width), **settings)
 
     results = parallel.in_processes(label, images, processes=snakemake.threads)
     for row, labels in logs.progress(results, total=len(images), label="images"):

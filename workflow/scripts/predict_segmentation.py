@@ -14,17 +14,20 @@ from psa_core.runtime.compute import open_device
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-settings, pattern = snakemake.params.settings, snakemake.params.predictions
+settings, pattern = dict(snakemake.params.settings), snakemake.params.predictions
 mask_values = snakemake.params.get("mask_values")  # VOC's server wants the values of its own masks
 with logs.stage(snakemake.log[0], settings=settings):
+    longest_side = settings.pop("longest_side")
     device = open_device(snakemake.config["device"], snakemake.threads)
     network = read_network(snakemake.input.network, device)
     images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
 
     def predict(rows, pixels):
-        return segmentation.predict(network, pixels, **settings)
+        return segmentation.predict(
+            network, pixels, size=(rows[0].height, rows[0].width), **settings
+        )
 
-    results = inference.predictions(predict, images, device)
+    results = inference.predictions(predict, images, device, longest_side=longest_side)
     for row, labels in logs.progress(results, total=len(images), label="images"):
         coded = np.array(mask_values, np.uint8)[labels] if mask_values else labels
         write_label_map(pattern.format(row.image), coded)

@@ -1,9 +1,11 @@
 """The class maps of one shard of images, spread over their affinities."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from psa_core.datasets.index import read_images
-from psa_core.method import maps, walk
+from psa_core.method import maps
+from psa_core.method.background import walk_with_background
 from psa_core.runtime import artifacts, logs
 from psa_core.runtime.compute import open_device
 
@@ -11,17 +13,19 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 settings, files = dict(snakemake.params.settings), snakemake.params
-with logs.stage(snakemake.log[0], settings=settings):
+with logs.stage(snakemake.log[0], settings=settings) as log:
     open_device("cpu", snakemake.threads)  # a walk takes milliseconds
-    alpha = settings.pop("alpha")
     images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
+    exponents: Counter[float] = Counter()
     for row in logs.progress(images, total=len(images), label="images"):
         edges = artifacts.read_edges(snakemake.input.edges, row.image)
         cells = maps.resize(artifacts.read_array(files.maps.format(row.image)), edges.shape[1:])
-        scores = walk.propagate(maps.with_background(cells, alpha), edges, **settings)
+        scores, exponent = walk_with_background(cells, edges, **settings)
+        exponents[exponent] += 1
         artifacts.write_array(files.scores.format(row.image), scores)
         labels = maps.arg_max(scores, row.classes, (row.height, row.width))
         artifacts.write_label_map(files.labels.format(row.image), labels)
+    log.info("images by exponent of the background: %s", dict(sorted(exponents.items())))
     for output, pattern in (("manifest", files.scores), ("labels_manifest", files.labels)):
         artifacts.write_manifest(
             snakemake.output.get(output), pattern, [row.image for row in images]

@@ -1,0 +1,88 @@
+"""The exponent of the background in the random walk, chosen for each image without a mask."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from psa_core.method.maps import otsu_exponent, with_background
+from psa_core.method.pairs import neighbour_offsets, pair_slices
+from psa_core.method.walk import propagate_each
+
+EXPONENTS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0)
+
+
+def walk_with_background(
+    maps: np.ndarray,
+    edges: np.ndarray,
+    *,
+    alpha: float | Literal["auto"],
+    gamma: float,
+    beta: float,
+    t: int,
+    tolerance: float,
+    scale_t: bool = False,
+) -> tuple[np.ndarray, float]:
+    """Walk the class maps of one image together with a background map.
+
+    maps: float [K, h, w] in [0, 1], class activation maps. edges: float [P, h, w].
+    alpha: exponent of the background (eq. 2); "auto" tries EXPONENTS and takes `best_exponent`.
+    gamma, beta, t, tolerance, scale_t: see `walk.propagate`.
+    Returns the scores float32 [K + 1, h, w], background first, and the exponent.
+    """
+    exponents = EXPONENTS if alpha == "auto" else (alpha,)
+    backgrounds = [with_background(maps, exponent)[:1] for exponent in exponents]
+    # The walk is linear, and the class maps are the same for all exponents.
+    (walked,) = propagate_each(
+        np.concatenate([*backgrounds, maps]),
+        edges,
+        gamma=gamma,
+        beta=beta,
+        t=[t],
+        tolerance=tolerance,
+        scale_t=scale_t,
+    )
+    walked_backgrounds, walked_maps = np.split(walked, [len(exponents)])
+    chosen = 0
+    if alpha == "auto":
+        chosen = best_exponent(walked_backgrounds, walked_maps, edges**beta, gamma=gamma)
+    return np.concatenate([walked_backgrounds[[chosen]], walked_maps]), exponents[chosen]
+
+
+def best_exponent(
+    backgrounds: np.ndarray, maps: np.ndarray, weights: np.ndarray, *, gamma: float
+) -> int:
+    """The exponent whose label map has the border with the least weights, as an index.
+
+    backgrounds: float [A, h, w], the walked background of each of EXPONENTS.
+    maps: float [K, h, w], the walked class maps.
+    weights: float [P, h, w], affinities to the power of beta; NaN outside the map.
+    A border that lies on an edge of the image cuts pairs that the walk hardly crosses. Exponents
+    below half of `otsu_exponent` do not count: their labels flood the image, whose own edges cut
+    nothing. If no other label map has a border, the exponent nearest to Otsu's is taken.
+    """
+    exponents = np.array(EXPONENTS)
+    otsu = otsu_exponent(maps)
+    labels = np.where(maps.max(0) > backgrounds, maps.argmax(0) + 1, 0)  # [A, h, w]
+    means = mean_cut_weight(labels, weights, gamma=gamma)
+    means[exponents < otsu / 2] = np.inf
+    if np.isinf(means).all():
+        return int(np.abs(np.log(exponents / otsu)).argmin())
+    return int(means.argmin())
+
+
+def mean_cut_weight(labels: np.ndarray, weights: np.ndarray, *, gamma: float) -> np.ndarray:
+    """Mean weight of the pairs of cells that have two labels, for each of several label maps.
+
+    labels: int [A, h, w]. weights: float [P, h, w], of each cell and its neighbour at offset p of
+    `neighbour_offsets(gamma)`.
+    Returns float64 [A]; infinite for a label map without such a pair.
+    """
+    total, count = np.zeros(len(labels)), np.zeros(len(labels))
+    for offset, weight in zip(neighbour_offsets(gamma), weights, strict=True):
+        first, second = pair_slices(offset, *weight.shape)
+        cut = labels[:, *first] != labels[:, *second]
+        total += (cut * weight[first]).sum((1, 2), dtype=np.float64)
+        count += cut.sum((1, 2))
+    return np.divide(total, count, out=np.full(len(labels), np.inf), where=count > 0)
