@@ -24,7 +24,7 @@ FOLDER = {"dataset": {"format": "folder", "root": "somewhere"}}
 
 def test_the_documentation_has_each_key_as_the_schema_says():
     table = describe(SCHEMA)
-    assert "| `walk.beta` | `8` | Hadamard power of the affinities (eq. 11; paper 8). |" in table
+    assert "| `walk.beta` | `10` | Hadamard power of the affinities (eq. 11; paper 8). |" in table
     assert table in (CONFIG / "README.md").read_text()
 
 
@@ -139,7 +139,7 @@ def test_the_input_is_not_changed():
             r"alpha_low 19 is above alpha_high 16; the lower one",
         ),
         ({"affinity_labels": {"alpha_low": 4}}, r"alpha_low 4 and alpha_high auto; set both"),
-        ({"walk": {"alpha": "otsu"}}, r"walk.alpha: 'otsu' is not valid .* \(Exponent of the"),
+        ({"walk": {"alpha": "otsu"}}, r"walk.alpha: 'otsu' is not valid .* \(A number of"),
         (
             {"segmentation": {"train": False, "upper_bound": True, "network": {"weights": "x.pt"}}},
             r"segmentation.upper_bound: true, but segmentation.train is false",
