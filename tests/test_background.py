@@ -35,37 +35,43 @@ def test_mean_cut_weight_by_hand():
     assert found.tolist() == pytest.approx([0.85, 0.1, 0.9, np.inf])
 
 
-@pytest.mark.parametrize("edge", [5, 6, 7, 8, 9])
+@pytest.mark.parametrize("edge", [6, 7, 8])
 def test_the_border_lies_where_the_affinity_is_low(edge):
     """The class map falls from left to right, so each exponent cuts the image at one column."""
     maps = np.tile(np.linspace(0.95, 0.05, 10), (6, 1))[None]
     weights = edges_between(np.tile(np.arange(10) >= edge, (6, 1)), across=0.1)
     backgrounds = np.concatenate([with_background(maps, each)[:1] for each in EXPONENTS])
     widths = (maps > backgrounds).sum(2)[:, 0]
-    chosen = best_exponent(backgrounds, maps, weights, gamma=2)
-    assert widths[chosen] == edge
+    assert set(widths) == {6, 7, 8, 9}
+    assert widths[best_exponent(backgrounds, maps, weights, gamma=2)] == edge
 
 
-def test_an_exponent_far_below_otsus_is_not_taken():
-    """Two steps, 0.9 and 0.3, and the rest at 0: Otsu's threshold takes the first as the object.
+@pytest.mark.parametrize(("flooding", "expected"), [(1, 0), (2, 0), (3, 1), (6, 4)])
+def test_exponents_far_from_otsus_area_do_not_count(flooding, expected):
+    """A class map of 0.9 in three columns and 0.02 in seven; Otsu's threshold takes the three.
 
-    The edge between the image's last columns would draw the border of the smallest exponents.
+    So do all exponents but the first, which flood the image up to an edge at column 8. Their border
+    is the better one, but of them only the last two before the others count.
     """
-    row = np.array([0.9, 0.9, 0.9, 0.3, 0.3, 0.3, 0.05, 0.05, 0.05, 0.0])
-    maps = np.tile(row, (6, 1))[None]
-    weights = edges_between(np.tile(np.arange(10) >= 9, (6, 1)), across=0.0, within=0.5)
-    backgrounds = np.concatenate([with_background(maps, each)[:1] for each in EXPONENTS])
-    chosen = best_exponent(backgrounds, maps, weights, gamma=2)
-    assert (maps[0] > backgrounds[chosen])[0].sum() in (3, 6)
+    maps = np.tile([0.9] * 3 + [0.02] * 7, (6, 1))[None]
+    weights = edges_between(np.tile(np.arange(10) >= 8, (6, 1)), across=0.0, within=0.5)
+    backgrounds = np.full((len(EXPONENTS), 6, 10), 0.5)
+    backgrounds[:flooding, :, :8] = 0
+    assert best_exponent(backgrounds, maps, weights, gamma=2) == expected
 
 
-def test_maps_without_any_border_take_otsus_exponent():
-    backgrounds = np.zeros((len(EXPONENTS), 4, 4))  # the object covers the image at every exponent
+def test_maps_without_any_border_take_the_first_exponent():
+    """The object covers the image at every exponent, so all have the same area."""
+    backgrounds = np.zeros((len(EXPONENTS), 4, 4))
     maps = np.linspace(0.1, 1, 16).reshape(1, 4, 4)
     weights = edges_between(np.zeros((4, 4)), across=1.0)
-    chosen = best_exponent(backgrounds, maps, weights, gamma=2)
-    # Otsu's threshold of 16 equal steps is their middle, where the exponent is near 1.
-    assert EXPONENTS[chosen] == 1.0
+    assert best_exponent(backgrounds, maps, weights, gamma=2) == 0
+
+
+def test_maps_of_one_value_are_no_error():
+    zeros = np.zeros((1, 4, 4))
+    backgrounds, weights = np.ones((len(EXPONENTS), 4, 4)), edges_between(zeros[0], across=1.0)
+    assert best_exponent(backgrounds, zeros, weights, gamma=2) == 0
 
 
 def test_a_number_walks_with_that_exponent(rng):

@@ -6,11 +6,13 @@ from typing import Literal
 
 import numpy as np
 
-from psa_core.method.maps import otsu_exponent, with_background
+from psa_core.method.maps import otsu_threshold, with_background
 from psa_core.method.pairs import neighbour_offsets, pair_slices
 from psa_core.method.walk import propagate_each
 
-EXPONENTS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0)
+EXPONENTS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0)
+BELOW_OTSU = 2
+LEAST_AREA = 0.005  # as a share of the image, below which areas count as equal
 
 
 def walk_with_background(
@@ -59,17 +61,28 @@ def best_exponent(
     maps: float [K, h, w], the walked class maps.
     weights: float [P, h, w], affinities to the power of beta; NaN outside the map.
     A border that lies on an edge of the image cuts pairs that the walk hardly crosses. Exponents
-    below half of `otsu_exponent` do not count: their labels flood the image, whose own edges cut
-    nothing. If no other label map has a border, the exponent nearest to Otsu's is taken.
+    that are more than BELOW_OTSU places before the one of `like_otsu` do not count: the labels of
+    small ones flood the image, whose own edges cut nothing. If no other label map has a border,
+    the exponent of `like_otsu` is taken.
     """
-    exponents = np.array(EXPONENTS)
-    otsu = otsu_exponent(maps)
-    labels = np.where(maps.max(0) > backgrounds, maps.argmax(0) + 1, 0)  # [A, h, w]
-    means = mean_cut_weight(labels, weights, gamma=gamma)
-    means[exponents < otsu / 2] = np.inf
-    if np.isinf(means).all():
-        return int(np.abs(np.log(exponents / otsu)).argmin())
-    return int(means.argmin())
+    best = maps.max(0)
+    objects = best > backgrounds  # [A, h, w]
+    otsu = like_otsu(objects, best)
+    means = mean_cut_weight(np.where(objects, maps.argmax(0) + 1, 0), weights, gamma=gamma)
+    means[: max(0, otsu - BELOW_OTSU)] = np.inf
+    return otsu if np.isinf(means).all() else int(means.argmin())
+
+
+def like_otsu(objects: np.ndarray, best: np.ndarray) -> int:
+    """The exponent whose object is as large as that of Otsu's threshold, as an index.
+
+    objects: bool [A, h, w], the object of each exponent. best: float [h, w], the best class map.
+    """
+    if best.min() == best.max():
+        return 0
+    area = (best > otsu_threshold(best)).mean()
+    ratios = (objects.mean((1, 2)) + LEAST_AREA) / (area + LEAST_AREA)
+    return int(np.abs(np.log(ratios)).argmin())
 
 
 def mean_cut_weight(labels: np.ndarray, weights: np.ndarray, *, gamma: float) -> np.ndarray:
