@@ -64,9 +64,7 @@ def build(devkit: Path, folder: Path, subset: Subset) -> None:
     os.replace(partial, folder)
 
 
-def choose(
-    labels: Mapping[str, Sequence[str]], classes: Sequence[str], count: int
-) -> list[str]:
+def choose(labels: Mapping[str, Sequence[str]], classes: Sequence[str], count: int) -> list[str]:
     """Ids of `count` images that show no other classes, sorted.
 
     labels: class names of each image. The classes take turns to choose an image, by the digests of
