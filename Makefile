@@ -80,7 +80,7 @@ models: install  ## print a table of the networks: parameters, FLOPs, maps
 bench: install  ## time the hot paths against the public release's code: results/bench.csv
 	$(BIN)/python benchmarks/bench.py
 
-accuracy: install  ## score presets on several data sets and seeds (hours): runs/accuracy; VOC_ANIMALS=FOLDER ARGS=...
+accuracy: install  ## score presets on several data sets and seeds (hours): runs/accuracy/accuracy.md
 	$(BIN)/python benchmarks/accuracy.py runs/accuracy \
 		$(if $(VOC_ANIMALS),--voc-animals $(VOC_ANIMALS)) $(ARGS)
 

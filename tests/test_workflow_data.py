@@ -48,6 +48,7 @@ IMAGES = ("cats/c0", "cats/c1", "cats/c2", "d0", "d1", "d2", "cats/v0", "v1")
 TRAIN = ["cats__c0", "cats__c1", "cats__c2", "d0", "d1", "d2"]
 VAL = ["cats__v0", "v1"]
 STAGES = ("cam", "walk", "pseudo_labels", "segmentation")
+TRAINED = ("cam", "affinity", "segmentation")
 PER_SHARD = (
     "infer_cam",
     "make_affinity_labels",
@@ -91,7 +92,9 @@ def write_stages(run: Path) -> None:
     empty = np.zeros((48, 64), np.uint8)
     checks = pd.concat(label_check.check(row, empty, np.ones((2, 3, 4))) for row in rows)
     write_table(results / "pseudo_labels/train_aug_0.csv", checks)
-    (results / "segmentation/network.pt").touch()
+    (results / "affinity/edges").mkdir(parents=True)
+    for file in ("affinity/edges/train_aug_0.h5", *(f"{stage}/network.pt" for stage in TRAINED)):
+        (results / file).touch()
 
 
 @pytest.fixture(scope="module")
