@@ -73,7 +73,8 @@ def own_configurations(
     """The configuration of each data set by name; makes the subsets that are missing.
 
     names: see the module; None means all there are. devkit: that of voc_animals.
-    Raises ValueError for an unknown name, and for one that needs the devkit if that is None.
+    Raises ValueError for an unknown name, for one that needs the devkit if that is None, for a
+    folder without masks and, DatasetError, for a devkit that has no such subsets.
     """
     of_devkit = ["voc_animals", *SUBSETS]
     found = {}
@@ -96,6 +97,8 @@ def own_configurations(
 
 
 def _of_folder(root: Path) -> dict:
+    if not (root / "masks").is_dir():
+        raise ValueError(f"{root / 'masks'}: no such folder: without masks there are no scores")
     return {"dataset": {"format": "folder", "root": str(root.resolve())}}
 
 
@@ -277,7 +280,8 @@ def main() -> None:
         parser.error(str(error))
     cores = max(1, options.cores // options.jobs)
     failed = 0
-    with ThreadPoolExecutor(options.jobs) as pool:
+    pool = ThreadPoolExecutor(options.jobs)
+    try:
         waiting = {pool.submit(execute, run, cores): run for run in runs}
         for number, finished in enumerate(as_completed(waiting), start=1):
             error = finished.exception()
@@ -287,6 +291,8 @@ def main() -> None:
                 table = summary(read_scores(folder))
                 write_table(folder / "accuracy.csv", table)
                 write_lines(folder / "accuracy.md", markdown(table))
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C no other run starts
     if (folder / "accuracy.md").exists():
         print((folder / "accuracy.md").read_text())
     sys.exit(1 if failed else 0)

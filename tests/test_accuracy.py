@@ -109,7 +109,7 @@ def test_small_images_are_copied_and_a_finished_subset_is_kept(tmp_path):
 
 def test_each_run_has_a_folder_and_the_laid_over_configuration(tmp_path):
     (tmp_path / "sharp.yaml").write_text("walk: {beta: 12}\nsegmentation: {training: {epochs: 1}}")
-    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/masks").mkdir(parents=True)
     own = accuracy.own_configurations(tmp_path, ["scenes", f"mine={tmp_path}/mine"], None)
     presets = ["own", str(tmp_path / "sharp.yaml")]
     runs = {
@@ -136,9 +136,13 @@ def test_each_run_has_a_folder_and_the_laid_over_configuration(tmp_path):
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [(["sceens"], "no data set 'sceens'"), (["scenes", "s48"], "'s48' needs --voc-animals")],
+    [
+        (["sceens"], "no data set 'sceens'"),
+        (["scenes", "s48"], "'s48' needs --voc-animals"),
+        (["mine=nowhere"], "nowhere/masks: no such folder"),
+    ],
 )
-def test_an_unknown_data_set_is_named(tmp_path, names, message):
+def test_a_data_set_that_cannot_be_measured_is_named(tmp_path, names, message):
     with pytest.raises(ValueError, match=message):
         accuracy.own_configurations(tmp_path, names, None)
 

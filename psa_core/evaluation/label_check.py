@@ -10,7 +10,7 @@ import pandas as pd
 
 from psa_core.datasets.index import ImageRow
 
-# Per cent of object above which a label covers the whole image. True for 4 of 1,000 photographs.
+# Per cent of object above which a label covers the whole image. So are 4 of 1,000 true masks of VOC.
 FLOODED = 98.0
 MANY = 10  # one suspicious image in so many is usual; more give a warning
 COLUMNS = ["image", "object", "empty", "flooded", "margin", "class", "share", "missing"]
