@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 CORES ?= all
 VOC12 ?= data/VOC2012
 COCO ?= data/coco
+VOC_ANIMALS ?=
 BIN := .venv/bin
 
 # Snakemake needs a cache folder; use one here if the home folder is not writable.
@@ -15,8 +16,8 @@ export XDG_CACHE_HOME := $(CURDIR)/.cache
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install metrics voc12 coco models bench lint test testslow test-slurm test-faults test-anywhere \
-	format clean
+.PHONY: help install metrics voc12 coco models bench accuracy lint test testslow test-slurm test-faults \
+	test-anywhere format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +79,10 @@ models: install  ## print a table of the networks: parameters, FLOPs, maps
 
 bench: install  ## time the hot paths against the public release's code: results/bench.csv
 	$(BIN)/python benchmarks/bench.py
+
+accuracy: install  ## score presets on several data sets and seeds (hours): runs/accuracy/accuracy.md
+	$(BIN)/python benchmarks/accuracy.py runs/accuracy \
+		$(if $(VOC_ANIMALS),--voc-animals $(VOC_ANIMALS)) $(ARGS)
 
 format: install  ## format the code
 	$(BIN)/ruff check --fix .

@@ -33,3 +33,10 @@ rule all:
         "results/figures/predictions.png" if DATA.images["val"] else [],
         "results/submission.tar.gz" if DATA.images["test"] else [],
         "results/figures/metrics.png" if DATA.scored["train"] or DATA.scored["val"] else [],
+
+
+onsuccess:
+    from psa_core.evaluation.label_check import warning_of_file
+
+    if text := warning_of_file(CHECK):
+        logger.warning(f"{text} (see {CHECK})")

@@ -302,6 +302,8 @@ def test_a_deleted_mask_comes_back_alone(run):
         ("affinity/edges/train_aug_1.h5", {"infer_affinity": 1, "run_walk": 1}),
         ("walk/scores/train_aug_1.txt", {"run_walk": 1, "make_pseudo_labels": 1}),
         ("walk/scores", {"run_walk": 4, "make_pseudo_labels": 4}),
+        ("pseudo_labels/train_aug_1.csv", {"make_pseudo_labels": 1, "train_segmentation": 1}),
+        ("pseudo_labels/check.csv", {"metrics": 1, "train_segmentation": None}),
         ("segmentation/network.pt", {"train_segmentation": 1, "predict_segmentation": 2}),
     ],
 )

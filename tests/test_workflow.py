@@ -17,7 +17,7 @@ from seeds import ROOT, TINY_YAML
 from workflow_runs import jobs_of, run, snakemake
 
 from psa_core.datasets.index import read_images
-from psa_core.evaluation import boundaries
+from psa_core.evaluation import boundaries, label_check
 
 STAGES = ["cam", "walk", "pseudo_labels", "segmentation"]
 TABLES = ["labels", "segmentation", "val_labels"]
@@ -111,6 +111,18 @@ def test_artifacts_are_as_documented(finished):
     hidden = {path.name for path in results.rglob(".*")}
     assert hidden == {".checkpoints"}  # and no temporary file
     assert not any((results / ".checkpoints").iterdir())
+
+
+def test_the_label_check_has_each_image_and_label(finished):
+    table = label_check.read_checks([finished / "results/pseudo_labels/check.csv"])
+    images = read_images(finished / TRAIN_TABLE)
+    expected = [(row.image, name) for row in images for name in row.labels]
+    assert list(zip(table["image"], table["class"], strict=True)) == expected
+    for image, rows in table.groupby("image"):
+        labels = np.array(Image.open(finished / f"results/pseudo_labels/{image}.png"))
+        assert rows["object"].iloc[0] == pytest.approx(100 * (labels > 0).mean(), abs=1e-3)
+        shares = [100 * (labels == 1 + CLASSES.index(name)).mean() for name in rows["class"]]
+        assert rows["share"].tolist() == pytest.approx(shares, abs=1e-3)
 
 
 def test_each_job_has_a_log_with_versions(finished):

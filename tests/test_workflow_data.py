@@ -15,11 +15,18 @@ from PIL import Image
 from seeds import ROOT, SEED, TINY_YAML
 from workflow_runs import snakemake
 
-from psa_core.datasets.index import read_image
+from psa_core.datasets.index import ImageRow, read_image
+from psa_core.evaluation import label_check
 from psa_core.method import segmentation
 from psa_core.networks.builder import build
 from psa_core.networks.files import write_network
-from psa_core.runtime.artifacts import VOC_PALETTE, write_array, write_label_map, write_manifest
+from psa_core.runtime.artifacts import (
+    VOC_PALETTE,
+    write_array,
+    write_label_map,
+    write_manifest,
+    write_table,
+)
 from psa_core.runtime.config import complete
 
 TINY = yaml.safe_load(TINY_YAML.read_text())
@@ -41,6 +48,7 @@ IMAGES = ("cats/c0", "cats/c1", "cats/c2", "d0", "d1", "d2", "cats/v0", "v1")
 TRAIN = ["cats__c0", "cats__c1", "cats__c2", "d0", "d1", "d2"]
 VAL = ["cats__v0", "v1"]
 STAGES = ("cam", "walk", "pseudo_labels", "segmentation")
+TRAINED = ("cam", "affinity", "segmentation")
 PER_SHARD = (
     "infer_cam",
     "make_affinity_labels",
@@ -80,7 +88,13 @@ def write_stages(run: Path) -> None:
             else:
                 write_label_map(pattern.format(image), rng.integers(0, 3, (48, 64)))
         write_manifest(results / folder / f"{part}_0.txt", pattern, images)
-    (results / "segmentation/network.pt").touch()
+    rows = [ImageRow(image, "", "", ("cat",), (1,), 48, 64) for image in TRAIN]
+    empty = np.zeros((48, 64), np.uint8)
+    checks = pd.concat(label_check.check(row, empty, np.ones((2, 3, 4))) for row in rows)
+    write_table(results / "pseudo_labels/train_aug_0.csv", checks)
+    (results / "affinity/edges").mkdir(parents=True)
+    for file in ("affinity/edges/train_aug_0.h5", *(f"{stage}/network.pt" for stage in TRAINED)):
+        (results / file).touch()
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +118,9 @@ def test_folder_without_masks_has_all_but_scores(unscored):
         "stage,split,class,iou,precision,recall,images\n"
     )
     assert not (results / "metrics").exists()
+    checks = label_check.read_checks([results / "pseudo_labels/check.csv"])
+    assert checks["image"].tolist() == sorted(TRAIN)
+    assert "6 of 6 pseudo labels are empty" in (results / "logs/metrics.log").read_text()
 
 
 def test_folder_plans_what_its_masks_and_val_allow(tmp_path):

@@ -1,4 +1,7 @@
-"""Scores. Needs each stage's label maps and the true masks; makes results/metrics.csv."""
+"""Scores. Needs each stage's label maps and the true masks; makes results/metrics.csv.
+
+It also joins the checks of the pseudo labels, which need no masks.
+"""
 
 METRICS = "results/metrics.csv"
 PART_OF_SPLIT = {"train": "train_aug", "val": "val"}
@@ -53,24 +56,29 @@ MADE += [("results/walk/scores/{}.npy", "train_aug")]
 MADE += [("results/affinity_labels/{}.png", "train_aug")] if config["affinity"]["train"] else []
 MADE += [(MASKS, "train_aug")] if DATA.scored["train"] or TRUE_MASKS else []
 MADE += [(MASKS, "val")] if DATA.scored["val"] else []
-MADE_WHOLE = [CLASSES, *tables("train_aug", "val"), *SCORE_FILES]
+MADE_WHOLE = [CLASSES, *tables("train_aug", "val"), *SCORE_FILES, *CHECKS]
 MADE_WHOLE += [f"results/affinity/edges/{shard}.h5" for shard in DATA.shards("train_aug")]
 MADE_WHOLE += [f"results/{s}/network.pt" for s in STAGES if s != "cam" or not config["cam"]["maps"]]
 MADE_WHOLE += [m for pattern, part in MADE for m in of_shards(pattern, DATA.shards(part))]
 LOST = [file for file in MADE_WHOLE if os.path.exists(METRICS) and not os.path.exists(file)]
+# A rule cannot wait for its own output: the folder that it is missing from makes it again.
+LOST_CHECK = [CHECK] if os.path.exists(METRICS) and not os.path.exists(CHECK) else []
 
 
 rule metrics:
-    """All scores in one table; stages without masks to be scored on run all the same."""
+    """All scores in one table, and the check of all pseudo labels; masks are not needed."""
     input:
         scores=SCORE_FILES,
         network="results/segmentation/network.pt",
         labels=of_shards("results/pseudo_labels/{}.png", DATA.shards("train_aug")),
+        checks=CHECKS,
         predictions=of_shards("results/segmentation/predictions/{}.png", DATA.shards("val")),
         deleted=[file for pattern, part in MADE for file in deleted(pattern, part)],
-        lost=LOST + [str(next(filter(Path.exists, Path(file).parents))) for file in LOST],
+        lost=LOST
+        + [str(next(filter(Path.exists, Path(file).parents))) for file in LOST + LOST_CHECK],
     output:
-        METRICS,
+        scores=METRICS,
+        check=CHECK,
     log:
         "results/logs/metrics.log",
     localrule: True

@@ -1,4 +1,10 @@
-"""Pseudo labels. Needs walk scores and images; makes results/pseudo_labels/{image}.png."""
+"""Pseudo labels. Needs walk scores and images; makes results/pseudo_labels/{image}.png.
+
+{shard}.csv says which labels are suspicious; the rule metrics joins those of the training images.
+"""
+
+CHECK = "results/pseudo_labels/check.csv"
+CHECKS = [f"results/pseudo_labels/{shard}.csv" for shard in DATA.shards("train_aug")]
 
 
 rule make_pseudo_labels:
@@ -9,6 +15,7 @@ rule make_pseudo_labels:
         shard=own_shard("results/pseudo_labels/{}.txt"),
     output:
         manifest="results/pseudo_labels/{shard}.txt",
+        check="results/pseudo_labels/{shard}.csv",
     log:
         "results/logs/make_pseudo_labels/{shard}.log",
     benchmark:

@@ -1,11 +1,14 @@
-"""Pseudo labels of one shard of images: dense CRF, then arg max."""
+"""Pseudo labels of one shard of images: dense CRF, then arg max; and their check."""
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from psa_core.datasets.index import read_image, read_images, resized
+from psa_core.evaluation.label_check import check
 from psa_core.method.pseudo_labels import pseudo_labels
 from psa_core.runtime import logs, parallel
-from psa_core.runtime.artifacts import read_array, write_label_map, write_manifest
+from psa_core.runtime.artifacts import read_array, write_label_map, write_manifest, write_table
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
@@ -18,9 +21,15 @@ with logs.stage(snakemake.log[0], settings=settings):
     def label(row):
         scores = read_array(snakemake.params.scores.format(row.image))
         image = resized(read_image(row.path), longest_side)
-        return pseudo_labels(image, scores, row.classes, size=(row.height, row.width), **settings)
+        size = row.height, row.width
+        labels = pseudo_labels(image, scores, row.classes, size=size, **settings)
+        return labels, check(row, labels, scores)
 
     results = parallel.in_processes(label, images, processes=snakemake.threads)
-    for row, labels in logs.progress(results, total=len(images), label="images"):
+    checks = []
+    for row, (labels, checked) in logs.progress(results, total=len(images), label="images"):
         write_label_map(pattern.format(row.image), labels)
+        checks.append(checked)
+    if snakemake.output.get("check"):  # of a shard, not of a single image
+        write_table(snakemake.output.check, pd.concat(checks))
     write_manifest(snakemake.output.get("manifest"), pattern, [row.image for row in images])
