@@ -1,0 +1,1 @@
+"""What users take away: masks in the formats of other tools."""
