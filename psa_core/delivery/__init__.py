@@ -1,1 +1,1 @@
-"""What users take away: masks in the formats of other tools."""
+"""What users take away: the command `psa`, and masks in the formats of other tools."""
