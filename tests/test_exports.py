@@ -17,8 +17,7 @@ from seeds import ROOT
 
 from psa_core.datasets.formats.source import DatasetError
 from psa_core.delivery.cli import main
-from psa_core.delivery.export import relative_names, write
-from psa_core.delivery.exports import FORMATS
+from psa_core.delivery.exports import FORMATS, relative_names, write
 from psa_core.delivery.exports.outlines import outline
 from psa_core.delivery.exports.parts import MaskedImage, Part, parts
 from psa_core.delivery.exports.voc import objects

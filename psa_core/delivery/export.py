@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import logging
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +18,7 @@ from psa_core.datasets.formats.source import (
     image_id,
     without_suffix,
 )
-from psa_core.delivery.exports import FORMATS
+from psa_core.delivery.exports import FORMATS, write
 from psa_core.delivery.exports.parts import MaskedImage
 from psa_core.runtime import logs
 from psa_core.runtime.artifacts import IGNORE, read_label_map, read_lines
@@ -73,23 +71,6 @@ def run(options: argparse.Namespace) -> int:
     write(options.format, options.output, images, names)
     print(f"{options.output}: {len(found)} images")
     return 0
-
-
-def write(
-    format: str, path: str | Path, images: Iterable[MaskedImage], names: Sequence[str]
-) -> None:
-    """Write images and masks in one of `FORMATS`.
-
-    names: the classes 1..C, without background. Raises DatasetError where the format cannot hold
-    a name.
-    """
-    importlib.import_module(f"psa_core.delivery.exports.{format}").write(path, images, names)
-
-
-def relative_names(paths: Sequence[str]) -> list[str]:
-    """Names of images relative to the innermost folder that holds all of them."""
-    folder = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
-    return [Path(path).relative_to(folder).as_posix() for path in paths]
 
 
 def read_names(path: Path) -> list[str]:
