@@ -1,7 +1,8 @@
-"""`python -m psa_core`: the command `psa`."""
+"""`python -m psa_core` is the command `psa`."""
 
 import sys
 
 from psa_core.delivery.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -416,14 +416,14 @@ def no_classes(folder):
 )
 def test_an_error_is_one_sentence_and_leaves_no_file(folders, capsys, change, message):
     change(folders)
-    assert main(psa_export(folders)) == 1
+    assert main(psa_export(folders)) == 2
     assert message in capsys.readouterr().err
     assert list(folders.glob("*coco*")) == []
 
 
 def test_the_suffix_of_the_output_is_that_of_the_format(folders, capsys):
     arguments = [*psa_export(folders, "yolo"), "--output", f"{folders}/yolo"]
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     assert "the format yolo is a .zip file" in capsys.readouterr().err
 
 

@@ -1,1 +1,1 @@
-"""What users take away: the command `psa`, and masks in the formats of other tools."""
+"""What people take away: the model to hand on, predictions for new images, and exports."""

@@ -39,21 +39,27 @@ class Found(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `psa export`."""
-    parser.add_argument("masks", type=Path, help="folder of masks, PNGs of class indices")
-    parser.add_argument("--images", type=Path, required=True, help="folder of their images")
+    parser.add_argument(
+        "masks", type=Path, metavar="MASKS", help="folder of masks, PNGs of class indices"
+    )
+    parser.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="their images")
     parser.add_argument(
         "--classes",
         type=Path,
         required=True,
-        help="text file with one class per line in the order of the indices, with or without "
-        "background as the first, for example results/dataset/classes.txt",
+        metavar="FILE",
+        help="one class per line in the order of the indices, as in results/dataset/classes.txt; "
+        "background may be the first",
     )
-    parser.add_argument("--format", choices=FORMATS, required=True)
+    parser.add_argument("--format", choices=FORMATS, required=True, help="see docs/exports.md")
     parser.add_argument(
-        "--output", type=Path, required=True, help="the .json or .zip file to write"
+        "--output", type=Path, required=True, metavar="FILE", help="the .json or .zip to write"
     )
     parser.add_argument(
-        "--confidence", type=Path, help="folder of 8-bit confidences, for the scores in COCO's JSON"
+        "--confidence",
+        type=Path,
+        metavar="FOLDER",
+        help="confidences of the masks' pixels, 8-bit PNGs, for the scores in COCO's JSON",
     )
 
 

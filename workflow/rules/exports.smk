@@ -3,23 +3,19 @@
 from psa_core.delivery.exports import FORMATS
 
 EXPORTED = {
-    "pseudo_labels": ("train_aug", "results/pseudo_labels/{}.png"),
-    "predictions": ("val", "results/segmentation/predictions/{}.png"),
+    "pseudo_labels": "results/pseudo_labels/{}.png",
+    "predictions": "results/segmentation/predictions/{}.png",
 }
-
-
-def of_export(choose):
-    """An input function: what `choose` says for the part and the pattern of the masks."""
-    return lambda wildcards: choose(*EXPORTED[wildcards.masks])
+PART_OF_EXPORT = {"pseudo_labels": "train_aug", "predictions": "val"}
 
 
 rule export:
     """All pseudo labels, or all predictions, in one file of a format."""
     input:
-        images=of_export(lambda part, pattern: tables(part)),
+        images=lambda w: tables(PART_OF_EXPORT[w.masks]),
         classes=CLASSES,
-        masks=of_export(lambda part, pattern: of_shards(pattern, DATA.shards(part))),
-        deleted=of_export(lambda part, pattern: deleted(pattern, part)),
+        masks=lambda w: of_shards(EXPORTED[w.masks], DATA.shards(PART_OF_EXPORT[w.masks])),
+        deleted=lambda w: deleted(EXPORTED[w.masks], PART_OF_EXPORT[w.masks]),
     output:
         "results/export/{masks}/{file}",
     log:
@@ -30,9 +26,7 @@ rule export:
         masks="|".join(EXPORTED),
         file="|".join(FORMATS.values()),
     params:
-        masks={masks: pattern for masks, (_, pattern) in EXPORTED.items()},
-        code=lambda wildcards: code_of(
-            "export", f"psa_core.delivery.exports.{Path(wildcards.file).stem}"
-        ),
+        masks=EXPORTED,
+        code=lambda w: code_of("export", f"psa_core.delivery.exports.{Path(w.file).stem}"),
     script:
         "../scripts/export.py"
