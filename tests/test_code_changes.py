@@ -15,11 +15,12 @@ from psa_core.runtime.provenance import code_digest, imported_modules
 
 
 def test_each_rule_knows_the_code_of_its_script(stubbed_voc, tmp_path):
-    """Every rule with a script has the digest of that script, and of the method's module."""
+    """Every rule with a script has the digest of that script, and of the module it names."""
     methods = {
         "train_cam": ["psa_core.method.cam"],
         "train_affinity": ["psa_core.method.affinity"],
         "train_segmentation": ["psa_core.method.segmentation"],
+        "export": ["psa_core.delivery.exports.coco"],
     }
     config = yaml.safe_load((stubbed_voc.folder / "preset.yaml").read_text())
     config["dataset"]["test"] = "fewer_val"

@@ -107,8 +107,8 @@ def test_one_in_ten_is_silent_two_are_not():
 
 
 def test_the_remedy_fits_the_pattern():
-    assert "raise walk.alpha" in warning(good(9, 10), images(6, **EMPTY), images(3, **FLOODED))
-    assert "lower walk.alpha" in warning(good(9, 10), images(3, **EMPTY), images(6, **FLOODED))
+    assert "raise it" in warning(good(9, 10), images(6, **EMPTY), images(3, **FLOODED))
+    assert "lower it" in warning(good(9, 10), images(3, **EMPTY), images(6, **FLOODED))
     both = warning(good(9, 10), images(4, **EMPTY), images(5, **FLOODED))
     assert "cam.training.epochs" in both
     assert "raise" not in both

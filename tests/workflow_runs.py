@@ -14,7 +14,9 @@ SNAKEMAKE = [str(BIN / "snakemake"), "--snakefile", str(ROOT / "Snakefile")]
 PROFILE = ["--workflow-profile", str(ROOT / "profiles/default")]
 TABLES = ("labels", "segmentation", "val_labels", "boundaries")
 SWEEP = "results/sweeps/walk.csv"
-TARGETS = ["all", SWEEP, *(f"results/tables/{table}.csv" for table in TABLES)]  # all that there is
+EXPORTS = ["results/export/pseudo_labels/coco.json", "results/export/predictions/yolo.zip"]
+# All that there is, but only two formats of exports.
+TARGETS = ["all", SWEEP, *(f"results/tables/{table}.csv" for table in TABLES), *EXPORTS]
 
 # In place of each script: tiny files for all that a rule declares, or leaves beside a manifest.
 STUB = """

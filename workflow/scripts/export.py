@@ -1,0 +1,25 @@
+"""Masks of images in the format of another tool."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psa_core.datasets.index import read_images
+from psa_core.delivery.exports import relative_names, write
+from psa_core.delivery.exports.parts import MaskedImage
+from psa_core.runtime import logs
+from psa_core.runtime.artifacts import read_label_map, read_lines
+
+if TYPE_CHECKING:
+    from snakemake.script import snakemake
+
+pattern = snakemake.params.masks[snakemake.wildcards.masks]
+with logs.stage(snakemake.log[0]):
+    rows = read_images(snakemake.input.images)
+    names = relative_names([row.path for row in rows])
+    reading = (
+        MaskedImage(name, Path(row.path), read_label_map(pattern.format(row.image)))
+        for name, row in zip(names, rows, strict=True)
+    )
+    images = logs.progress(reading, total=len(rows), label="images")
+    output = snakemake.output[0]
+    write(Path(output).stem, output, images, read_lines(snakemake.input.classes))
