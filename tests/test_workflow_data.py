@@ -80,7 +80,7 @@ def write_stages(run: Path) -> None:
             else:
                 write_label_map(pattern.format(image), rng.integers(0, 3, (48, 64)))
         write_manifest(results / folder / f"{part}_0.txt", pattern, images)
-    (results / "segmentation/network.pt").touch()
+    (results / "segmentation/network.safetensors").touch()
 
 
 @pytest.fixture(scope="module")
@@ -185,8 +185,8 @@ def test_submission_has_vocs_layout_indices_and_palette(tmp_path):
         }
         if all(len(np.unique(labels)) > 1 for labels in expected.values()):
             break
-    path = tmp_path / "results/segmentation/network.pt"
-    write_network(path, network, "segmentation", settings["network"], 2)
+    path = tmp_path / "results/segmentation/network.safetensors"
+    write_network(path, network, "segmentation", settings["network"], ["sheep", "cat"])
 
     allowed = ["--allowed-rules", "index_images", "predict_test", "submission"]
     target = ["--config", "device=cpu", "--", "results/submission.tar.gz"]

@@ -7,7 +7,7 @@ rule predict_test:
     """Predictions for one shard of the test images, in VOC's own class indices."""
     input:
         images=of_shard("results/dataset/images/{}.csv", "test"),
-        network="results/segmentation/network.pt",
+        network="results/segmentation/network.safetensors",
         shard=own_shard(f"{FOLDER}/{{}}.txt", "test"),
     output:
         manifest=f"{FOLDER}/{{shard}}.txt",
