@@ -153,9 +153,7 @@ def test_a_damaged_network_is_named(tmp_path, kept):
     path = tmp_path / "network.safetensors"
     write_network(path, build("cam"), "cam", {"backbone": "resnet18"}, ["a", "b", "c"])
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(
-        ValueError, match=r"network\.safetensors: not a readable network .*delete it"
-    ):
+    with pytest.raises(ValueError, match=r"network\.safetensors: not a readable .*delete it"):
         read_network(path, torch.device("cpu"))
 
 

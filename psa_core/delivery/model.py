@@ -21,8 +21,8 @@ def write_model(
 ) -> None:
     """Copy a network's file and add what is known after the run.
 
-    inference: section `segmentation.inference`, how the run predicted. metrics: results/metrics.csv.
-    licence: under which the model may be used.
+    inference: section `segmentation.inference`, how the run predicted. metrics: rows of
+    `evaluation.metrics.scores` of all stages. licence: under which the model may be used.
     """
     metadata = read_metadata(network)
     added = {"inference": inference, "metrics": _by_stage(metrics), "licence": licence}

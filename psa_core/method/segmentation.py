@@ -27,15 +27,26 @@ def losses(
     return {"loss": batch_mean(total, (labels != IGNORE).sum())}
 
 
-@torch.inference_mode()
 def predict(
     network: nn.Module, images: Sequence[np.ndarray], *, scales: Sequence[float], flip: bool
 ) -> np.ndarray:
-    """Predict label maps, from class probabilities averaged over scales.
+    """Predict label maps, the best class of each pixel by `probabilities`.
+
+    Returns uint8 [B, H, W] class indices, 0 background; of equal probabilities the first wins.
+    """
+    return probabilities(network, images, scales=scales, flip=flip).argmax(1).byte().cpu().numpy()
+
+
+@torch.inference_mode()
+def probabilities(
+    network: nn.Module, images: Sequence[np.ndarray], *, scales: Sequence[float], flip: bool
+) -> torch.Tensor:
+    """Class probabilities, averaged over scales.
 
     images: uint8 [H, W, 3], all of one size. scales: factors on the image's size.
     flip: also average over the mirror image.
-    Returns uint8 [B, H, W] class indices, 0 background.
+    Returns float32 [B, C + 1, H, W] on the network's device, background first; the sum over the
+    classes is 1.
     Raises ValueError if the network's outputs are not finite.
     """
     device = next(network.parameters()).device
@@ -48,11 +59,9 @@ def predict(
         with half_precision(device):
             logits = network(batch)
         check_finite(logits)
-        probabilities = logits.float().softmax(1)
+        cells = logits.float().softmax(1)
         if flip:
-            plain, mirrored = probabilities.chunk(2)
-            probabilities = (plain + mirrored.flip(3)) / 2
-        total = total + F.interpolate(
-            probabilities, pixels.shape[2:], mode="bilinear", align_corners=False
-        )
-    return total.argmax(1).byte().cpu().numpy()
+            plain, mirrored = cells.chunk(2)
+            cells = (plain + mirrored.flip(3)) / 2
+        total = total + F.interpolate(cells, pixels.shape[2:], mode="bilinear", align_corners=False)
+    return total / len(scales)

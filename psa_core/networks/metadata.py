@@ -7,7 +7,6 @@ from pathlib import Path
 
 import safetensors
 
-from psa_core import __version__
 from psa_core.runtime.artifacts import REBUILD
 
 FORMAT = 1  # of the metadata
@@ -43,8 +42,8 @@ def read_metadata(path: str | Path) -> dict:
         )
     if metadata["format"] > FORMAT:
         raise ValueError(
-            f"{path}: format {metadata['format']}, but psa_core {__version__} reads up to {FORMAT}; "
-            f"install psa_core {metadata['versions']['psa_core']}, which wrote it"
+            f"{path}: format {metadata['format']}, but this psa_core reads up to {FORMAT}; install "
+            f"psa_core {metadata['versions']['psa_core']}, which wrote it"
         )
     return metadata
 

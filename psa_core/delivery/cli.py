@@ -1,0 +1,56 @@
+"""The command `psa`: one module per sub-command, imported when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from psa_core import __version__
+
+# Each is a module of this package, with add_arguments(parser) and run(options) -> exit status.
+COMMANDS = {
+    "predict": "masks of images by a segmentation model",
+    "classify": "tags of images by a CAM network",
+    "info": "what a network file is",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `psa` with these arguments (None: those of the process); returns the exit status.
+
+    A problem that the user can mend is one message and status 2.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if not arguments or arguments[0] not in COMMANDS:
+        _describe().parse_args(arguments)  # prints the help or an error, and exits
+    name, *rest = arguments
+    # As in the workflow: threads that wait for work should sleep.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    module = importlib.import_module(f"psa_core.delivery.{name.replace('-', '_')}")
+    parser = argparse.ArgumentParser(f"psa {name}", description=f"{COMMANDS[name].capitalize()}.")
+    module.add_arguments(parser)
+    options = parser.parse_intermixed_args(rest)  # files may stand before and after options
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    try:
+        return module.run(options)
+    except (OSError, ValueError) as error:
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
+        print(f"psa {name}: {error}{notes}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _describe() -> argparse.ArgumentParser:
+    """The command without a sub-command."""
+    parser = argparse.ArgumentParser("psa", description="Use networks trained by the workflow PSA.")
+    parser.add_argument("--version", action="version", version=f"psa_core {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, purpose in COMMANDS.items():
+        commands.add_parser(name, help=purpose)
+    return parser
