@@ -19,6 +19,7 @@ from workflow_runs import jobs_of, run, snakemake
 
 from psa_core.datasets.index import read_images
 from psa_core.evaluation import boundaries
+from psa_core.networks.metadata import read_metadata
 
 STAGES = ["cam", "walk", "pseudo_labels", "segmentation"]
 TABLES = ["labels", "segmentation", "val_labels"]
@@ -45,6 +46,20 @@ def test_metrics_have_each_stage_and_class(finished):
         assert rows["class"].iloc[0] == "background"
         assert rows["class"].iloc[-1] == "mean"
         assert rows["iou"].iloc[-1] == pytest.approx(rows["iou"].iloc[:-1].mean(), abs=1e-3)
+
+
+def test_the_model_knows_how_its_run_predicted_and_what_it_scored(finished):
+    metadata = read_metadata(finished / "results/model.safetensors")
+    assert metadata["classes"] == CLASSES
+    assert metadata["dataset"] == "scenes"
+    assert metadata["inference"]["scales"] == [0.5]
+    assert metadata["training"]["longest_side"] == [64, 96]
+    scores = metadata["metrics"]["segmentation"]
+    metrics = pd.read_csv(finished / "results/metrics.csv").query("stage == 'segmentation'")
+    assert scores["iou"]["mean"] == pytest.approx(metrics["iou"].iloc[-1], abs=0.01)
+    assert str(ROOT) not in str(metadata)
+    card = (finished / "results/model_card.md").read_text()
+    assert all(f"| {number} | {name} |" in card for number, name in enumerate(CLASSES, start=1))
 
 
 def test_tables_have_the_scores_beside_the_published_ones(finished):

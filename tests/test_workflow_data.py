@@ -80,7 +80,11 @@ def write_stages(run: Path) -> None:
             else:
                 write_label_map(pattern.format(image), rng.integers(0, 3, (48, 64)))
         write_manifest(results / folder / f"{part}_0.txt", pattern, images)
-    (results / "segmentation/network.safetensors").touch()
+    settings = {"backbone": "resnet18", "output_stride": 32, "frozen_stages": 0}
+    settings |= {"architecture": "largefov"}
+    network = build("segmentation", settings, 2, pretrained=False)
+    path = results / "segmentation/network.safetensors"
+    write_network(path, network, "segmentation", settings, ["cat", "dog"])
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +94,7 @@ def unscored(tmp_path_factory) -> Path:
     config = write_folder(run)
     write_stages(run)
     last = ["list_names", "index_images", "metrics", "figure_stages", "figure_predictions", "all"]
+    last.append("package_model")
     snakemake(run, "--allowed-rules", *last, "--", "all", config=config)
     return run
 
@@ -103,6 +108,7 @@ def test_folder_without_masks_has_all_but_scores(unscored):
     assert (results / "metrics.csv").read_text() == (
         "stage,split,class,iou,precision,recall,images\n"
     )
+    assert "no true masks" in (results / "model_card.md").read_text()
     assert not (results / "metrics").exists()
 
 
@@ -118,6 +124,7 @@ def test_folder_plans_what_its_masks_and_val_allow(tmp_path):
     runs = [DryRun(tmp_path, each, targets=("all",)) for each in (config, unsplit)]
     rules = ["index_images", *PER_SHARD, *(f"train_{s}" for s in ("cam", "affinity"))]
     trained = dict.fromkeys([*rules, "train_segmentation", "metrics", "figure_stages"], 1)
+    trained["package_model"] = 1
     val = {"index_images": 2, "predict_segmentation": 1, "figure_predictions": 1}
     assert jobs_to_run(runs) == [trained | {"list_names": 1} | val, trained | {"list_names": 1}]
 
@@ -126,6 +133,7 @@ def test_folder_is_scored_where_it_has_masks(unscored, tmp_path):
     """Of c0, d0 and val's images; what the stages made of the folder without masks stands."""
     run = tmp_path / "run"
     shutil.copytree(unscored, run, symlinks=True)
+    (run / "results/metrics.csv").unlink()  # of a finished run, missing networks are made again
     for image in ("cats/c0", "d0", "cats/v0", "v1"):
         mask = np.zeros((48, 64), np.uint8)
         mask[10:30, 20:50] = label_of(image)
