@@ -21,6 +21,7 @@ INSTALLED = packages_distributions()
 # Modules that need an extra; all others do with the core dependencies.
 EXTRA_OF = {
     "psa_core/datasets/convert/coco.py": "coco",
+    "psa_core/delivery/export_onnx.py": "onnx",
     "psa_core/evaluation/boundaries.py": "evaluation",
     "psa_core/evaluation/figures.py": "figures",
     "psa_core/evaluation/superpixels.py": "evaluation",
@@ -101,7 +102,7 @@ def test_every_dependency_is_imported():
 
 def test_every_dependency_is_pinned():
     pinned = {name_of(line) for line in (ROOT / "constraints.txt").read_text().splitlines()}
-    assert declared("slurm") | declared("coco") | declared("dev") <= pinned
+    assert declared("slurm") | declared("coco") | declared("dev") | declared("onnx") <= pinned
 
 
 def test_make_install_installs_every_extra():

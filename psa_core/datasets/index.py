@@ -159,7 +159,8 @@ def read_image(path: str | Path) -> np.ndarray:
     VOC's tools: masks are aligned with the pixels as they are stored.
     Raises DatasetError, with the path, where the file cannot be decoded.
     """
-    return np.array(_decode(path, path).convert("RGB"))
+    image = _decode(path, path)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def examine(
