@@ -34,7 +34,7 @@ install: .venv/installed  ## create .venv with all dependencies
 		echo "$(PYTHON) lacks venv or its C headers (pydensecrf2 is compiled): install them,"; \
 		echo "for example: apt-get install python3-venv python3-dev"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[coco,dev,slurm]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[coco,dev,onnx,slurm]'
 	@touch $@
 
 metrics: install  ## run the whole workflow on the built-in data set: results/metrics.csv

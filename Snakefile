@@ -20,6 +20,7 @@ include: "workflow/rules/submission.smk"
 include: "workflow/rules/superpixels.smk"
 include: "workflow/rules/boundaries.smk"
 include: "workflow/rules/metrics.smk"
+include: "workflow/rules/model.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/sweeps.smk"
 include: "workflow/rules/figures.smk"
@@ -30,6 +31,7 @@ rule all:
     default_target: True
     input:
         METRICS,
+        "results/model.safetensors",
         "results/figures/stages.png",
         "results/figures/predictions.png" if DATA.images["val"] else [],
         "results/submission.tar.gz" if DATA.images["test"] else [],
@@ -37,7 +39,7 @@ rule all:
 
 
 onsuccess:
-    from psa_core.evaluation.label_check import warning_of_file
+    from psa_core.evaluation.label_warning import warning_of_file
 
     if text := warning_of_file(CHECK):
         logger.warning(f"{text} (see {CHECK})")

@@ -33,7 +33,7 @@ from snakemake.utils import update_config
 from subsets import SUBSETS, build
 
 from psa_core.datasets.index import read_images
-from psa_core.evaluation import label_check, metrics
+from psa_core.evaluation import label_warning, metrics
 from psa_core.method import maps
 from psa_core.runtime.artifacts import (
     read_array,
@@ -166,7 +166,9 @@ def scores_of(run: Run) -> pd.DataFrame:
     tables = [read_table(results / "metrics.csv"), *_of_halves(run)]
     ious = pd.concat(tables).rename(columns={"class": "score", "iou": "value"})
     ious["score"] = ious["score"].replace("mean", MIOU)
-    checked = label_check.suspicious(label_check.read_checks([results / "pseudo_labels/check.csv"]))
+    checked = label_warning.suspicious(
+        label_warning.read_checks([results / "pseudo_labels/check.csv"])
+    )
     jobs = pd.concat(pd.read_csv(f, sep="\t") for f in results.glob("benchmarks/**/*.tsv"))
     others = [
         ("pseudo_labels", "train", SUSPICIOUS, 100 * checked.mean()),

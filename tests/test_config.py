@@ -111,8 +111,8 @@ def test_strings_are_converted_to_the_values_that_they_spell():
 
 
 def test_weights_that_the_same_run_may_make_again_are_refused():
-    network = {"network": {"weights": "results/cam/network.pt"}}
-    message = r"affinity.network.weights: results/cam/network.pt is a result"
+    network = {"network": {"weights": "results/cam/network.safetensors"}}
+    message = r"affinity.network.weights: results/cam/network.safetensors is a result"
     with pytest.raises(ConfigError, match=message):
         complete({**FOLDER, "affinity": network}, SCHEMA)
 

@@ -214,7 +214,7 @@ def test_added_and_removed_images_rerun_their_shards(imported, tmp_path):
     run = imported.copy(tmp_path / "run")
     (run.folder / "mine/images/t3.png").unlink()
     write_labels(run.folder, [image for image in TRAIN if image != "t3"], VAL)
-    network = "results/affinity/network.pt"
+    network = "results/affinity/network.safetensors"
     planned = plan(run, *THEIRS, targets=(network,))
     once = ("index_images", "import_maps", "make_affinity_labels", "train_affinity")
     # The masks of the shard are fewer, too, and teach AffinityNet.
@@ -296,15 +296,15 @@ def test_a_deleted_mask_comes_back_alone(run):
     ("gone", "first"),
     [
         ("dataset/classes.txt", {"list_names": 1}),
-        ("cam/network.pt", {"train_cam": 1, "infer_cam": 4}),
+        ("cam/network.safetensors", {"train_cam": 1, "infer_cam": 4}),
         ("affinity_labels/train_aug_1.txt", {"make_affinity_labels": 1, "train_affinity": 1}),
-        ("affinity/network.pt", {"train_affinity": 1, "infer_affinity": 4}),
+        ("affinity/network.safetensors", {"train_affinity": 1, "infer_affinity": 4}),
         ("affinity/edges/train_aug_1.h5", {"infer_affinity": 1, "run_walk": 1}),
         ("walk/scores/train_aug_1.txt", {"run_walk": 1, "make_pseudo_labels": 1}),
         ("walk/scores", {"run_walk": 4, "make_pseudo_labels": 4}),
         ("pseudo_labels/train_aug_1.csv", {"make_pseudo_labels": 1, "train_segmentation": 1}),
         ("pseudo_labels/check.csv", {"metrics": 1, "train_segmentation": None}),
-        ("segmentation/network.pt", {"train_segmentation": 1, "predict_segmentation": 2}),
+        ("segmentation/network.safetensors", {"train_segmentation": 1, "predict_segmentation": 2}),
     ],
 )
 def test_a_deleted_network_manifest_or_folder_comes_back(run, gone, first):

@@ -140,7 +140,7 @@ def test_a_second_run_is_refused_with_the_remedy(stubbed, tmp_path):
     lock = stubs.folder / ".snakemake/locks"
     command = [*SNAKEMAKE, "--snakefile", f"{stubs.project}/Snakefile", "--cores", "1"]
     command += ["--directory", str(stubs.folder), "--configfile", str(stubs.folder / "preset.yaml")]
-    forced = ["--forcerun", "train_cam", "--", "results/cam/network.pt"]
+    forced = ["--forcerun", "train_cam", "--", "results/cam/network.safetensors"]
     with subprocess.Popen(
         [*command, *forced],
         stdout=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from psa_core.datasets.index import ImageRow
-from psa_core.evaluation import label_check
+from psa_core.evaluation import label_check, label_warning
 from psa_core.runtime.artifacts import write_table
 
 
@@ -69,11 +69,11 @@ def test_tables_of_shards_are_joined_by_image_with_ids_that_look_like_numbers(tm
             label_check.check(row(i, labels=("1", "NA")), label_map(one=3), SCORES) for i in images
         ]
         write_table(tmp_path / f"{shard}.csv", pd.concat(checks))
-    table = label_check.read_checks([tmp_path / "0.csv", tmp_path / "1.csv"])
+    table = label_warning.read_checks([tmp_path / "0.csv", tmp_path / "1.csv"])
     assert table["image"].tolist() == ["01", "01", "010", "010", "02", "02"]
     assert table["class"].tolist() == ["1", "NA"] * 3
     assert table["missing"].tolist() == [False, True] * 3
-    assert label_check.suspicious(table).to_dict() == {"01": False, "010": False, "02": False}
+    assert label_warning.suspicious(table).to_dict() == {"01": False, "010": False, "02": False}
 
 
 # --- the warning ----------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ EMPTY, FLOODED = {"one": 0}, {"one": 100}
 
 
 def warning(*groups: list[pd.DataFrame]) -> str:
-    return label_check.warning(pd.concat(itertools.chain(*groups)))
+    return label_warning.warning(pd.concat(itertools.chain(*groups)))
 
 
 def good(cats: int, dogs: int) -> list[pd.DataFrame]:
@@ -137,7 +137,7 @@ def test_classes_that_all_fail_are_not_named():
 def test_a_table_that_is_missing_or_of_another_kind_is_silent(tmp_path, text):
     if text is not None:
         (tmp_path / "check.csv").write_text(text)
-    assert label_check.warning_of_file(tmp_path / "check.csv") == ""
+    assert label_warning.warning_of_file(tmp_path / "check.csv") == ""
 
 
 def test_a_run_ends_with_the_warning(stubbed, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from seeds import SEED
 from tiny_training import ALONE, OPTIMIZER, TRANSFORM, Tiny, losses, tiny_images
 
@@ -206,7 +207,7 @@ def train(paths, tmp_path):
         loop.train(
             "cam",
             losses,
-            loop.Examples(rows, targets, 2, cache),
+            loop.Examples(rows, targets, ["cat", "dog"], "animals", cache),
             {
                 "network": NETWORK,
                 "training": training,
@@ -216,7 +217,7 @@ def train(paths, tmp_path):
             },
             ALONE,
             loop.Outputs(
-                tmp_path / "network.pt", tmp_path / "losses.csv", tmp_path / "checkpoints"
+                tmp_path / "network.safetensors", tmp_path / "losses.csv", tmp_path / "checkpoints"
             ),
         )
 
@@ -226,7 +227,7 @@ def train(paths, tmp_path):
 def test_train_writes_the_network_and_its_losses(train, tmp_path):
     """Frozen stages keep their weights and the statistics of their norms."""
     train()
-    trained = torch.load(tmp_path / "network.pt", weights_only=True)["state"]
+    trained = load_file(tmp_path / "network.safetensors")
     assert trained["classifier.weight"].shape == (2, 1280, 1, 1)
     start = build("cam", NETWORK, 2).state_dict()  # pretrained
     for frozen in ("conv_stem.weight", "bn1.running_mean"):
@@ -287,8 +288,8 @@ def test_train_resumes_only_with_images_of_the_same_size(fitted, paths, tmp_path
 
 
 def test_train_starts_with_the_weights_of_a_file(fitted, tmp_path, monkeypatch):
-    path, network = tmp_path / "start.pt", build("cam", NETWORK, 2, pretrained=False)
-    write_network(path, network, "cam", NETWORK, 2)
+    path, network = tmp_path / "start.safetensors", build("cam", NETWORK, 2, pretrained=False)
+    write_network(path, network, "cam", NETWORK, ["cat", "dog"])
     monkeypatch.setitem(NETWORK, "weights", str(path))
     assert same(fitted()[0], network)
 

@@ -1,10 +1,14 @@
 """The three networks: outputs, what is frozen, what a file brings back."""
 
+import json
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from psa_core.networks import builder
+from psa_core.networks import builder, files
 from psa_core.networks.files import read_network, write_network
+from psa_core.networks.metadata import read_metadata
 
 AFFINITY = {"output_stride": 16, "frozen_stages": 0, "channels": [8, 16, 24], "group_norm": False}
 ATROUS = {
@@ -137,8 +141,8 @@ def test_network_read_from_a_file_answers_as_the_one_written(stage, settings, tm
     settings = {"backbone": "resnet18", "output_stride": 32, "frozen_stages": 1} | settings
     network = builder.build(stage, settings, 3, pretrained=False)
     network.train()(torch.rand(2, 3, 64, 64))  # moves the statistics of the batch norms
-    write_network(tmp_path / "network.pt", network, stage, settings, 3)
-    found = read_network(tmp_path / "network.pt", torch.device("cpu"))
+    write_network(tmp_path / "network.safetensors", network, stage, settings, ["a", "b", "c"])
+    found = read_network(tmp_path / "network.safetensors", torch.device("cpu"))
     images = torch.rand(2, 3, 64, 64)
     assert not found.training
     torch.testing.assert_close(found(images), network.eval()(images), rtol=1e-4, atol=1e-5)
@@ -146,10 +150,10 @@ def test_network_read_from_a_file_answers_as_the_one_written(stage, settings, tm
 
 @pytest.mark.parametrize("kept", [0, 5000])
 def test_a_damaged_network_is_named(tmp_path, kept):
-    path = tmp_path / "network.pt"
-    write_network(path, build("cam"), "cam", {"backbone": "resnet18"}, 3)
+    path = tmp_path / "network.safetensors"
+    write_network(path, build("cam"), "cam", {"backbone": "resnet18"}, ["a", "b", "c"])
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ValueError, match=r"network\.pt: not a readable network .*delete it"):
+    with pytest.raises(ValueError, match=r"network\.safetensors: not a readable .*delete it"):
         read_network(path, torch.device("cpu"))
 
 
@@ -157,17 +161,68 @@ def test_equal_networks_have_equal_bytes(tmp_path):
     """Given a path, torch.save would put that path into the file."""
     network, settings = build("cam"), {"backbone": "resnet18"}
     contents = set()
-    for name in ("a.pt", "b.pt"):
-        write_network(tmp_path / name, network, "cam", settings, 3)
+    for name in ("a.safetensors", "b.safetensors"):
+        write_network(tmp_path / name, network, "cam", settings, ["a", "b", "c"])
         contents.add((tmp_path / name).read_bytes())
     assert len(contents) == 1
+
+
+def header(path) -> dict:
+    """The JSON object at the start of a safetensors file, read by hand."""
+    data = path.read_bytes()
+    return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+
+
+def test_a_network_file_tells_what_it_is(tmp_path):
+    path, settings = tmp_path / "n.safetensors", {"backbone": "resnet18", "weights": "/my/w.pth"}
+    names = ["Käse", "polar bear"]
+    write_network(path, build("cam"), "cam", settings, names, dataset="zoo", seed=3)
+    (text,) = header(path)["__metadata__"].values()
+    metadata = read_metadata(path)
+    assert json.loads(text) == metadata
+    assert metadata["stage"] == "cam"
+    assert metadata["classes"] == names
+    assert metadata["settings"] == {"backbone": "resnet18", "weights": "w.pth"}
+    assert metadata["preprocessing"] == {
+        "channels": "RGB",
+        "range": [0, 1],
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    }
+    assert (metadata["dataset"], metadata["seed"]) == ("zoo", 3)
+    assert metadata["versions"].keys() == {"psa_core", "torch", "timm"}
+
+
+def test_preprocessing_of_vgg16_is_that_of_its_release(tmp_path):
+    settings = {"backbone": "vgg16", "output_stride": 8, "frozen_stages": 0}
+    with torch.device("meta"):
+        network = builder.build("cam", settings, 3, pretrained=False)
+    network.backbone.mean = torch.tensor([122.675, 116.669, 104.008]).view(3, 1, 1)
+    found = files._preprocessing(network)
+    assert found["mean"] == pytest.approx([0.481078, 0.457525, 0.407875], abs=1e-6)
+    assert found["std"] == pytest.approx([0.003922] * 3, abs=1e-6)
+
+
+def test_other_files_are_refused_with_a_remedy(tmp_path):
+    path = tmp_path / "network.pt"
+    torch.save({"stage": "cam"}, path)
+    with pytest.raises(ValueError, match=r"network\.pt: .*earlier .*run the workflow again"):
+        read_network(path, torch.device("cpu"))
+    path = tmp_path / "other.safetensors"
+    save_file({"a": torch.ones(2)}, path)
+    with pytest.raises(ValueError, match=r"other\.safetensors: .*without the metadata"):
+        read_network(path, torch.device("cpu"))
+    newer = {"psa": json.dumps({"format": 2, "versions": {"psa_core": "7.0"}})}
+    save_file({"a": torch.ones(2)}, path, newer)
+    with pytest.raises(ValueError, match=r"format 2, .*install psa_core 7\.0"):
+        read_network(path, torch.device("cpu"))
 
 
 @torch.no_grad()
 def test_network_is_read_at_another_output_stride(tmp_path):
     settings = {"backbone": "resnet18", "output_stride": 32, "frozen_stages": 0}
     network = builder.build("cam", settings, 3, pretrained=False)
-    write_network(tmp_path / "network.pt", network, "cam", settings, 3)
-    found = read_network(tmp_path / "network.pt", torch.device("cpu"), output_stride=8)
+    write_network(tmp_path / "network.safetensors", network, "cam", settings, ["a", "b", "c"])
+    found = read_network(tmp_path / "network.safetensors", torch.device("cpu"), output_stride=8)
     assert found.activations(torch.rand(1, 3, 64, 64)).shape == (1, 3, 8, 8)
     assert torch.equal(found.classifier.weight, network.classifier.weight)

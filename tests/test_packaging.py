@@ -26,6 +26,7 @@ EXTRA_OF = {
     "psa_core/delivery/exports/labelme.py": "export",
     "psa_core/delivery/exports/outlines.py": "export",
     "psa_core/delivery/exports/yolo.py": "export",
+    "psa_core/delivery/export_onnx.py": "onnx",
     "psa_core/evaluation/boundaries.py": "evaluation",
     "psa_core/evaluation/figures.py": "figures",
     "psa_core/evaluation/superpixels.py": "evaluation",
@@ -108,7 +109,7 @@ def test_every_dependency_is_imported():
 
 def test_every_dependency_is_pinned():
     pinned = {name_of(line) for line in (ROOT / "constraints.txt").read_text().splitlines()}
-    assert declared("slurm") | declared("coco") | declared("dev") <= pinned
+    assert declared("slurm") | declared("coco") | declared("dev") | declared("onnx") <= pinned
 
 
 def test_make_install_installs_every_extra():

@@ -20,6 +20,7 @@ from published import (
     VGG16_CAM,
     random_state,
 )
+from safetensors.torch import load_file
 from seeds import ROOT, SEED
 from snakemake.utils import update_config
 from workflow_runs import jobs_of, snakemake
@@ -163,12 +164,12 @@ def test_networks_of_a_preset_learn_and_predict(preset, devkit, tmp_path):
     rows = read_images(tmp_path / "images.csv")
     masks = [devkit / f"SegmentationClass/{row.image}.png" for row in rows]
     targets = {"cam": cam.label_vectors([row.classes for row in rows], 20)}
-    networks = {stage: tmp_path / f"{stage}.pt" for stage in STAGES}
+    networks = {stage: tmp_path / f"{stage}.safetensors" for stage in STAGES}
     for stage, method in zip(STAGES, (cam, affinity, segmentation), strict=True):
         train(
             stage,
             method.losses,
-            Examples(rows, targets.get(stage, masks), 20, None),
+            Examples(rows, targets.get(stage, masks), CLASSES, "VOC2012", None),
             rules[f"train_{stage}"].params["settings"] | {"code": ""},
             Machine("cpu", devices=1, threads=1),
             Outputs(networks[stage], tmp_path / f"{stage}.csv", tmp_path / f"{stage}_checkpoints"),
@@ -243,7 +244,7 @@ def test_published_networks_give_maps_and_walk_without_training(backbone, devkit
     }
     results = tmp_path / "results"
     for stage, state in states.items():
-        kept = torch.load(results / stage / "network.pt", weights_only=True)["state"]
+        kept = load_file(results / stage / "network.safetensors")
         for name in KEPT[backbone]:
             assert torch.equal(kept[f"backbone.{name}"], state[name])
     maps = np.load(results / "cam/maps/2007_000002.npy")

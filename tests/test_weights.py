@@ -7,6 +7,7 @@ import struct
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from seeds import SEED
 from torch import nn
 
@@ -292,6 +293,7 @@ def test_broken_mxnet_file_is_named(tmp_path, at, value, message):
 SETTINGS = {"backbone": "resnet18", "output_stride": 32, "frozen_stages": 0}
 CAM = SETTINGS | {"channels": None, "dropout": 0.0}
 AFFINITY = SETTINGS | {"channels": [8, 8, 8], "group_norm": False}
+NAMES = ["cat", "dog", "polar bear"]
 
 
 @pytest.fixture
@@ -300,14 +302,15 @@ def trained(tmp_path):
     torch.manual_seed(5 + SEED)
     network = build("cam", CAM, 3, pretrained=False)
     network.train()(torch.rand(2, 3, 64, 64))
-    write_network(tmp_path / "cam.pt", network, "cam", CAM, 3)
-    return tmp_path / "cam.pt", network.state_dict()
+    write_network(tmp_path / "cam.safetensors", network, "cam", CAM, NAMES)
+    return tmp_path / "cam.safetensors", network.state_dict()
 
 
 def test_network_of_this_workflow_is_imported_whole(trained, tmp_path):
     path, state = trained
-    import_weights(tmp_path / "new.pt", "cam", CAM | {"weights": str(path)}, 3)
-    found = torch.load(tmp_path / "new.pt", weights_only=True)["state"]
+    new = tmp_path / "new.safetensors"
+    import_weights(new, "cam", CAM | {"weights": str(path)}, NAMES, dataset="animals")
+    found = load_file(new)
     assert found.keys() == state.keys()
     assert all(
         torch.equal(found[key], tensor)
@@ -316,13 +319,32 @@ def test_network_of_this_workflow_is_imported_whole(trained, tmp_path):
     )
 
 
+def test_network_of_other_classes_is_not_imported(trained):
+    """Their order counts, too: index 1 would silently become another class."""
+    path, _ = trained
+    for names in (["dog", "cat", "polar bear"], ["cat", "dog", "cow"]):
+        with pytest.raises(ValueError, match=r"cat, dog, polar bear, but .*set dataset.classes"):
+            import_weights("x", "cam", CAM | {"weights": str(path)}, names)
+
+
+def test_network_of_an_earlier_version_is_imported(trained, tmp_path):
+    """Then network.pt, a dictionary with the number of classes."""
+    _, state = trained
+    saved = {"stage": "cam", "settings": CAM, "classes": 3, "state": state}
+    torch.save(saved, tmp_path / "network.pt")
+    start = CAM | {"weights": str(tmp_path / "network.pt")}
+    import_weights(tmp_path / "new.safetensors", "cam", start, NAMES)
+    found = load_file(tmp_path / "new.safetensors")
+    assert torch.equal(found["classifier.weight"], state["classifier.weight"])
+
+
 def test_network_of_another_stage_gives_its_backbone(trained):
     path, state = trained
     network = build("affinity", AFFINITY | {"weights": str(path)}, 3)
     key = "backbone.network.layer4.1.bn2.running_var"
     assert torch.equal(network.state_dict()[key], state[key])
-    with pytest.raises(ValueError, match=r"cam.pt: missing parameter f8_3.weight of the affinity"):
-        import_weights("x.pt", "affinity", AFFINITY | {"weights": str(path)}, 3)
+    with pytest.raises(ValueError, match=r"missing parameter f8_3.weight of the affinity"):
+        import_weights("x", "affinity", AFFINITY | {"weights": str(path)}, NAMES)
 
 
 def test_random_weights_need_no_file_nor_package(monkeypatch):

@@ -13,11 +13,13 @@ import pytest
 import torch
 from dry_runs import DryRun, jobs_to_run
 from PIL import Image
+from safetensors.torch import load_file
 from seeds import ROOT, TINY_YAML
 from workflow_runs import jobs_of, run, snakemake
 
 from psa_core.datasets.index import read_images
-from psa_core.evaluation import boundaries, label_check
+from psa_core.evaluation import boundaries, label_warning
+from psa_core.networks.metadata import read_metadata
 
 STAGES = ["cam", "walk", "pseudo_labels", "segmentation"]
 TABLES = ["labels", "segmentation", "val_labels"]
@@ -44,6 +46,20 @@ def test_metrics_have_each_stage_and_class(finished):
         assert rows["class"].iloc[0] == "background"
         assert rows["class"].iloc[-1] == "mean"
         assert rows["iou"].iloc[-1] == pytest.approx(rows["iou"].iloc[:-1].mean(), abs=1e-3)
+
+
+def test_the_model_knows_how_its_run_predicted_and_what_it_scored(finished):
+    metadata = read_metadata(finished / "results/model.safetensors")
+    assert metadata["classes"] == CLASSES
+    assert metadata["dataset"] == "scenes"
+    assert metadata["inference"]["scales"] == [0.5]
+    assert metadata["training"]["longest_side"] == [64, 96]
+    scores = metadata["metrics"]["segmentation"]
+    metrics = pd.read_csv(finished / "results/metrics.csv").query("stage == 'segmentation'")
+    assert scores["iou"]["mean"] == pytest.approx(metrics["iou"].iloc[-1], abs=0.01)
+    assert str(ROOT) not in str(metadata)
+    card = (finished / "results/model_card.md").read_text()
+    assert all(f"| {number} | {name} |" in card for number, name in enumerate(CLASSES, start=1))
 
 
 def test_tables_have_the_scores_beside_the_published_ones(finished):
@@ -114,7 +130,7 @@ def test_artifacts_are_as_documented(finished):
 
 
 def test_the_label_check_has_each_image_and_label(finished):
-    table = label_check.read_checks([finished / "results/pseudo_labels/check.csv"])
+    table = label_warning.read_checks([finished / "results/pseudo_labels/check.csv"])
     images = read_images(finished / TRAIN_TABLE)
     expected = [(row.image, name) for row in images for name in row.labels]
     assert list(zip(table["image"], table["class"], strict=True)) == expected
@@ -142,7 +158,7 @@ def test_a_second_folder_has_the_same_bytes(finished, tmp_path):
     targets = ["results/metrics.csv", "results/tables/boundaries.csv", "results/figures/stages.png"]
     snakemake(tmp_path, "--", *targets)
     made = {path.relative_to(tmp_path) for path in artifacts_of(tmp_path)}
-    assert {path.suffix for path in made} >= {".csv", ".pt", ".npy", ".png", ".h5", ".txt"}
+    assert {path.suffix for path in made} >= {".csv", ".safetensors", ".npy", ".png", ".h5", ".txt"}
     assert len(made) > 100
     differ = [p for p in made if (tmp_path / p).read_bytes() != (finished / p).read_bytes()]
     assert differ == []
@@ -178,8 +194,8 @@ def test_one_image_by_name_follows_a_changed_value(copy):
 
 def test_a_training_on_two_devices(copy):
     """Snakemake's script is started once more; the first process alone writes."""
-    (copy / "results/cam/network.pt").unlink()
-    target = "results/cam/network.pt"
+    (copy / "results/cam/network.safetensors").unlink()
+    target = "results/cam/network.safetensors"
     printed = snakemake(copy, "--config", "devices=2", "device=cpu", "--", target)
     assert "MEMBER: 2/2" in printed
     log = (copy / "results/logs/train_cam.log").read_text()
@@ -193,10 +209,10 @@ def test_class_maps_of_another_method(copy):
     shutil.copytree(copy / "results/cam/maps", copy / "theirs")
     maps = np.load(copy / "theirs/scene_00003.npy")
     np.save(copy / "theirs/scene_00003.npy", 4 * maps.astype(np.float64))
-    (copy / "results/cam/network.pt").unlink()
+    (copy / "results/cam/network.safetensors").unlink()
     arguments = ["--config", "cam={maps: theirs}", "--", "results/cam/maps/train_aug_0.txt"]
     assert jobs_of(snakemake(copy, *arguments)) == {"import_maps": 1}
-    assert not (copy / "results/cam/network.pt").exists()
+    assert not (copy / "results/cam/network.safetensors").exists()
     imported = np.load(copy / "results/cam/maps/scene_00003.npy")
     assert imported.dtype == np.float16
     greatest = maps.max((1, 2), keepdims=True)
@@ -208,14 +224,13 @@ def test_cached_images_train_the_same_network(finished, copy):
     """At 192 pixels, which no scene is above, the cache holds what the files hold."""
     change = ["--config", "dataset={cache: true}"]
     side = "segmentation={training: {longest_side: [64, 192]}}"
-    printed = snakemake(copy, *change, side, "--", "results/cam/network.pt")
+    printed = snakemake(copy, *change, side, "--", "results/cam/network.safetensors")
     assert jobs_of(printed) == {"cache_images": 1, "train_cam": 1}
     with h5py.File(copy / "results/dataset/cache.h5") as cache:
         for row in read_images(copy / TRAIN_TABLE):
             np.testing.assert_array_equal(cache[row.path], Image.open(row.path).convert("RGB"))
     before, after = (
-        torch.load(folder / "results/cam/network.pt", weights_only=True)["state"]
-        for folder in (finished, copy)
+        load_file(folder / "results/cam/network.safetensors") for folder in (finished, copy)
     )
     assert all(torch.equal(before[key], after[key]) for key in before)
 

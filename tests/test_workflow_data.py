@@ -16,7 +16,7 @@ from seeds import ROOT, SEED, TINY_YAML
 from workflow_runs import snakemake
 
 from psa_core.datasets.index import ImageRow, read_image
-from psa_core.evaluation import label_check
+from psa_core.evaluation import label_check, label_warning
 from psa_core.method import segmentation
 from psa_core.networks.builder import build
 from psa_core.networks.files import write_network
@@ -93,8 +93,15 @@ def write_stages(run: Path) -> None:
     checks = pd.concat(label_check.check(row, empty, np.ones((2, 3, 4))) for row in rows)
     write_table(results / "pseudo_labels/train_aug_0.csv", checks)
     (results / "affinity/edges").mkdir(parents=True)
-    for file in ("affinity/edges/train_aug_0.h5", *(f"{stage}/network.pt" for stage in TRAINED)):
+    networks = [f"{stage}/network.safetensors" for stage in TRAINED if stage != "segmentation"]
+    for file in ("affinity/edges/train_aug_0.h5", *networks):
+        (results / file).parent.mkdir(parents=True, exist_ok=True)
         (results / file).touch()
+    settings = {"backbone": "resnet18", "output_stride": 32, "frozen_stages": 0}
+    settings |= {"architecture": "largefov"}
+    network = build("segmentation", settings, 2, pretrained=False)
+    path = results / "segmentation/network.safetensors"
+    write_network(path, network, "segmentation", settings, ["cat", "dog"])
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +111,7 @@ def unscored(tmp_path_factory) -> Path:
     config = write_folder(run)
     write_stages(run)
     last = ["list_names", "index_images", "metrics", "figure_stages", "figure_predictions", "all"]
+    last.append("package_model")
     snakemake(run, "--allowed-rules", *last, "--", "all", config=config)
     return run
 
@@ -117,8 +125,9 @@ def test_folder_without_masks_has_all_but_scores(unscored):
     assert (results / "metrics.csv").read_text() == (
         "stage,split,class,iou,precision,recall,images\n"
     )
+    assert "no true masks" in (results / "model_card.md").read_text()
     assert not (results / "metrics").exists()
-    checks = label_check.read_checks([results / "pseudo_labels/check.csv"])
+    checks = label_warning.read_checks([results / "pseudo_labels/check.csv"])
     assert checks["image"].tolist() == sorted(TRAIN)
     assert "6 of 6 pseudo labels are empty" in (results / "logs/metrics.log").read_text()
 
@@ -135,6 +144,7 @@ def test_folder_plans_what_its_masks_and_val_allow(tmp_path):
     runs = [DryRun(tmp_path, each, targets=("all",)) for each in (config, unsplit)]
     rules = ["index_images", *PER_SHARD, *(f"train_{s}" for s in ("cam", "affinity"))]
     trained = dict.fromkeys([*rules, "train_segmentation", "metrics", "figure_stages"], 1)
+    trained["package_model"] = 1
     val = {"index_images": 2, "predict_segmentation": 1, "figure_predictions": 1}
     assert jobs_to_run(runs) == [trained | {"list_names": 1} | val, trained | {"list_names": 1}]
 
@@ -143,6 +153,7 @@ def test_folder_is_scored_where_it_has_masks(unscored, tmp_path):
     """Of c0, d0 and val's images; what the stages made of the folder without masks stands."""
     run = tmp_path / "run"
     shutil.copytree(unscored, run, symlinks=True)
+    (run / "results/metrics.csv").unlink()  # of a finished run, missing networks are made again
     for image in ("cats/c0", "d0", "cats/v0", "v1"):
         mask = np.zeros((48, 64), np.uint8)
         mask[10:30, 20:50] = label_of(image)
@@ -202,8 +213,8 @@ def test_submission_has_vocs_layout_indices_and_palette(tmp_path):
         }
         if all(len(np.unique(labels)) > 1 for labels in expected.values()):
             break
-    path = tmp_path / "results/segmentation/network.pt"
-    write_network(path, network, "segmentation", settings["network"], 2)
+    path = tmp_path / "results/segmentation/network.safetensors"
+    write_network(path, network, "segmentation", settings["network"], ["sheep", "cat"])
 
     allowed = ["--allowed-rules", "index_images", "predict_test", "submission"]
     target = ["--config", "device=cpu", "--", "results/submission.tar.gz"]

@@ -159,7 +159,31 @@ def read_image(path: str | Path) -> np.ndarray:
     VOC's tools: masks are aligned with the pixels as they are stored.
     Raises DatasetError, with the path, where the file cannot be decoded.
     """
-    return np.array(_decode(path, path).convert("RGB"))
+    image = _decode(path, path)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def examine(
+    path: str | Path, content: io.BytesIO | None = None
+) -> tuple[tuple[int, int] | None, list[str]]:
+    """Decode an image and return its (width, height) and why a network cannot take it.
+
+    content: of the file, if it has been read. The size is None if it cannot be decoded.
+    Each problem has file, value and remedy: damaged, a side below SMALLEST_SIDE, no 8-bit channels.
+    """
+    try:
+        image = _decode(path, content or path)
+    except DatasetError as error:
+        return None, [str(error)]
+    problems = []
+    if min(image.size) < SMALLEST_SIDE:
+        problems.append(
+            f"{path}: {image.width} x {image.height} pixels: each side needs at least "
+            f"{SMALLEST_SIDE}; enlarge it or leave it out"
+        )
+    if image.mode.startswith(("I", "F")):
+        problems.append(f"{path}: pixels of mode {image.mode}: save it with 8 bits per channel")
+    return image.size, problems
 
 
 def resized(image: np.ndarray, longest_side: int | None) -> np.ndarray:
@@ -216,21 +240,12 @@ def _describe(source: Source, image: str) -> tuple[str, tuple[int, int], list[st
     except OSError as error:
         return "", (0, 0), [f"{path}: {error.strerror}: restore the file or correct the lists"]
     digest = hashlib.sha256(content).hexdigest()
-    try:
-        decoded = _decode(path, io.BytesIO(content))
-    except DatasetError as error:
-        return digest, (0, 0), [str(error)]
-    problems = []
-    if min(decoded.size) < SMALLEST_SIDE:
-        problems.append(
-            f"{path}: {decoded.width} x {decoded.height} pixels: each side needs at least "
-            f"{SMALLEST_SIDE}; enlarge it or take it out of the lists"
-        )
-    if decoded.mode.startswith(("I", "F")):
-        problems.append(f"{path}: pixels of mode {decoded.mode}: save it with 8 bits per channel")
+    size, problems = examine(path, io.BytesIO(content))
+    if size is None:
+        return digest, (0, 0), problems
     if mask := source.masks.get(image):
-        problems += _size_problems(path, decoded.size, mask, _size(mask))
-    return digest, (decoded.height, decoded.width), problems
+        problems += _size_problems(path, size, mask, _size(mask))
+    return digest, (size[1], size[0]), problems
 
 
 def _size_problems(

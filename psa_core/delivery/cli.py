@@ -14,6 +14,10 @@ from psa_core import __version__
 # Each is a module of this package, with add_arguments(parser) and run(options) -> exit status.
 COMMANDS = {
     "export": "a folder of masks in the format of another tool",
+    "predict": "masks of images by a segmentation model",
+    "classify": "tags of images by a CAM network",
+    "info": "what a network file is",
+    "export-onnx": "a network as ONNX, which runs without torch",
 }
 
 
@@ -28,7 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, *rest = arguments
     # As in the workflow: threads that wait for work should sleep.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    module = importlib.import_module(f"psa_core.delivery.{name.replace('-', '_')}")
+    try:
+        module = importlib.import_module(f"psa_core.delivery.{name.replace('-', '_')}")
+    except ModuleNotFoundError as error:
+        print(f"psa {name}: {error}; install it: pip install {error.name}", file=sys.stderr)
+        return 2
     parser = argparse.ArgumentParser(f"psa {name}", description=f"{COMMANDS[name].capitalize()}.")
     module.add_arguments(parser)
     options = parser.parse_intermixed_args(rest)  # files may stand before and after options

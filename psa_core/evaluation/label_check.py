@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -12,7 +9,6 @@ from psa_core.datasets.index import ImageRow
 
 # Per cent of object above which a label covers the whole image. So are 4 of 1,000 true masks of VOC.
 FLOODED = 98.0
-MANY = 10  # one suspicious image in so many is usual; more give a warning
 COLUMNS = ["image", "object", "empty", "flooded", "margin", "class", "share", "missing"]
 
 
@@ -42,68 +38,3 @@ def check(row: ImageRow, labels: np.ndarray, scores: np.ndarray) -> pd.DataFrame
         },
         columns=COLUMNS,
     )
-
-
-def read_checks(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """Tables of `check`, as `write_table` wrote them, in one; sorted by image id."""
-    names = {"image": str, "class": str}  # also those that look like a number
-    tables = [pd.read_csv(path, dtype=names, keep_default_na=False) for path in paths]
-    return pd.concat(tables).sort_values("image", kind="stable", ignore_index=True)
-
-
-def suspicious(table: pd.DataFrame) -> pd.Series:
-    """Whether the label of each image is empty or flooded; bool, by image id.
-
-    table: rows of `check` of several images.
-    """
-    images = table.drop_duplicates("image").set_index("image")
-    return images["empty"] | images["flooded"]
-
-
-def warning(table: pd.DataFrame) -> str:
-    """One line with a remedy, if more than one of MANY images is suspicious; otherwise "".
-
-    It is also given, and names the class, if more than half of the images with a label are
-    suspicious or lack that class.
-
-    table: rows of `check` of several images.
-    """
-    images = table.drop_duplicates("image")
-    empty, flooded = images["empty"].sum(), images["flooded"].sum()
-    failed = table[["empty", "flooded", "missing"]].any(axis=1).groupby(table["class"]).mean()
-    classes = list(failed.index[failed > 0.5])
-    parts = []
-    if MANY * (empty + flooded) > len(images):
-        parts += [
-            f"{empty + flooded} of {len(images)} pseudo labels are empty ({empty}) or cover the "
-            f"whole image ({flooded}): {_remedy(empty, flooded)}"
-        ]
-    if classes and (len(classes) < len(failed) or not parts):
-        parts += [
-            f"most pseudo labels of images with {', '.join(classes)} are empty, cover the whole "
-            "image or lack the class: check the image-level labels, and add images of the class"
-        ]
-    return "; ".join(parts)
-
-
-def _remedy(empty: int, flooded: int) -> str:
-    """By which of the two kinds is at least twice as frequent as the other."""
-    if empty >= 2 * flooded:
-        return "set walk.alpha to a number and raise it, which weakens the background"
-    if flooded >= 2 * empty:
-        return "set walk.alpha to a number and lower it, which strengthens the background"
-    return (
-        "no walk.alpha helps against both; train the CAM network longer (cam.training.epochs and "
-        "least_steps), and add images"
-    )
-
-
-def warning_of_file(path: str | Path) -> str:
-    """The `warning` of a table on the disk; "" if it is missing or not such a table.
-
-    A run that has succeeded must not fail at its last message.
-    """
-    try:
-        return warning(read_checks([path]))
-    except (OSError, ValueError, KeyError):
-        return ""

@@ -42,32 +42,32 @@ def predict(
 ) -> np.ndarray:
     """Predict label maps: the most probable class of each pixel.
 
-    images, scales, flip: see `probabilities`.
-    dcrf: keyword arguments of `dense_crf`, which then refines the probabilities; None or no
-    iterations skip it.
+    images, scales, flip, dcrf: see `probabilities`.
     size: (height, width) of the label maps; None: those of the images.
-    Returns uint8 [B, *size] class indices, 0 background.
+    Returns uint8 [B, *size] class indices, 0 background; of equal probabilities the first wins.
     Raises ValueError if the network's outputs are not finite.
     """
-    found = probabilities(network, images, scales=scales, flip=flip)
-    size = size or images[0].shape[:2]
-    if dcrf and dcrf["iterations"]:
-        refined = [refine(*each, **dcrf) for each in zip(images, found.cpu().numpy(), strict=True)]
-        found = torch.from_numpy(np.stack(refined))
-    if found.shape[2:] != size:
-        found = F.interpolate(found, size, mode="bilinear", align_corners=False)
-    return found.argmax(1).byte().cpu().numpy()
+    found = probabilities(network, images, scales=scales, flip=flip, dcrf=dcrf)
+    return best_class(found, size or images[0].shape[:2])[0].cpu().numpy()
 
 
 @torch.inference_mode()
 def probabilities(
-    network: nn.Module, images: Sequence[np.ndarray], *, scales: Sequence[float], flip: bool
+    network: nn.Module,
+    images: Sequence[np.ndarray],
+    *,
+    scales: Sequence[float],
+    flip: bool,
+    dcrf: dict | None = None,
 ) -> torch.Tensor:
     """Class probabilities, averaged over scales.
 
     images: uint8 [H, W, 3], all of one size. scales: factors on the image's size.
     flip: also average over the mirror image.
-    Returns float32 [B, C + 1, H, W] on the network's device, background first.
+    dcrf: keyword arguments of `dense_crf`, which refines the averages; None or no iterations skip
+    it.
+    Returns float32 [B, C + 1, H, W] on the network's device, background first; the sum over the
+    classes is 1.
     Raises ValueError if the network's outputs are not finite.
     """
     device = next(network.parameters()).device
@@ -80,12 +80,41 @@ def probabilities(
         with half_precision(device):
             logits = network(batch)
         check_finite(logits)
-        found = logits.float().softmax(1)
+        cells = logits.float().softmax(1)
         if flip:
-            plain, mirrored = found.chunk(2)
-            found = (plain + mirrored.flip(3)) / 2
-        total = total + F.interpolate(found, pixels.shape[2:], mode="bilinear", align_corners=False)
-    return total / len(scales)
+            plain, mirrored = cells.chunk(2)
+            cells = (plain + mirrored.flip(3)) / 2
+        total = total + F.interpolate(cells, pixels.shape[2:], mode="bilinear", align_corners=False)
+    found = total / len(scales)
+    if not dcrf or not dcrf["iterations"]:
+        return found
+    refined = [refine(*each, **dcrf) for each in zip(images, found.cpu().numpy(), strict=True)]
+    return torch.from_numpy(np.stack(refined)).to(device)
+
+
+def best_class(
+    probabilities: torch.Tensor, size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The most probable class of each pixel, and its probability.
+
+    probabilities: float [B, C + 1, H, W]. size: (height, width), to which they are resized.
+    Returns uint8 [B, *size] class indices, the first of equal ones, and float [B, *size].
+    One class at a time is resized: all classes of a large photograph do not fit into memory.
+    """
+
+    def resized(index: int) -> torch.Tensor:
+        cells = probabilities[:, index : index + 1]
+        if cells.shape[2:] == size:
+            return cells[:, 0]
+        return F.interpolate(cells, size, mode="bilinear", align_corners=False)[:, 0]
+
+    best = resized(0).clone()
+    labels = torch.zeros(best.shape, dtype=torch.uint8, device=best.device)
+    for index in range(1, probabilities.shape[1]):
+        found = resized(index)
+        labels[found > best] = index
+        torch.maximum(best, found, out=best)
+    return labels, best
 
 
 def refine(image: np.ndarray, probabilities: np.ndarray, **dcrf: Any) -> np.ndarray:

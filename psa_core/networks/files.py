@@ -1,32 +1,74 @@
-"""Files of networks: written with the settings that rebuild them."""
+"""Files of networks: safetensors with metadata that rebuild a network and tell what it is."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from psa_core import __version__
 from psa_core.networks import weights
 from psa_core.networks.builder import build
 from psa_core.networks.folding import fold_batch_norms
-from psa_core.runtime.artifacts import REBUILD, remove_left, replacing
+from psa_core.networks.metadata import encode, is_safetensors, read_metadata
+from psa_core.runtime.artifacts import remove_left, replacing
 
 
 def write_network(
-    path: str | Path, network: nn.Module, stage: str, settings: dict, classes: int
+    path: str | Path,
+    network: nn.Module,
+    stage: str,
+    settings: dict,
+    classes: Sequence[str],
+    **about: object,
 ) -> None:
-    """Write a network's weights and the arguments with which `build` rebuilds it."""
-    saved = {
+    """Write a network's weights with what `read_metadata` tells. Equal networks, equal bytes.
+
+    stage: "cam", "affinity" or "segmentation". settings: the arguments with which `build` rebuilds
+    it. classes: names of the object classes in the order of their indices.
+    about: more builtins for the metadata, for example `dataset`, the name of the data set.
+    """
+    own_weights = Path(settings.get("weights", "imagenet")).name  # without the user's folders
+    metadata = {
         "stage": stage,
-        "settings": settings,
-        "classes": classes,
-        "state": {key: tensor.cpu() for key, tensor in network.state_dict().items()},
+        "classes": list(classes),
+        "settings": {**settings, "weights": own_weights},
+        "preprocessing": _preprocessing(network),
+        "versions": {"psa_core": __version__, **{p: version(p) for p in ("torch", "timm")}},
+        **about,
     }
+    write_tensors(path, network.state_dict(), metadata)
+
+
+def write_tensors(path: str | Path, tensors: dict[str, torch.Tensor], metadata: dict) -> None:
+    """Write a network file from its tensors and metadata, as `read_tensors` returned them."""
     remove_left(path)
-    # Given a path, torch.save would put its random name into the file: equal networks would differ.
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        torch.save(saved, file)
+    whole = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(whole, temporary, encode(metadata))
+
+
+def _preprocessing(network: nn.Module) -> dict:
+    """What the network itself does first to the images float [B, 3, H, W] that it takes."""
+    owner = network if hasattr(network, "mean") else network.backbone
+    if hasattr(owner, "std"):
+        mean, std = owner.mean.flatten(), owner.std.flatten()
+    else:  # VGG16
+        mean, std = owner.mean.flatten() / 255, torch.full((3,), 1 / 255)
+    rounded = {"mean": mean, "std": std}
+    return {"channels": "RGB", "range": [0, 1]} | {
+        key: [round(value, 6) for value in values.tolist()] for key, values in rounded.items()
+    }
+
+
+def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
+    """The weights of a network file by name. Raises ValueError as `read_metadata` does."""
+    read_metadata(path)
+    return load_file(path)
 
 
 def read_network(path: str | Path, device: torch.device, **changes: object) -> nn.Module:
@@ -35,23 +77,32 @@ def read_network(path: str | Path, device: torch.device, **changes: object) -> n
     It is on the device, in evaluation mode and channels-last layout, with its batch norms folded
     into its convolutions.
     changes: settings that replace those of its training, for example `output_stride`.
-    Raises ValueError, with the file, if it is damaged.
+    Raises ValueError, with the file, if it is damaged or not a network of this workflow.
     """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except weights.UNREADABLE as error:
-        raise ValueError(f"{path}: not a readable network ({error}); {REBUILD}") from error
-    settings = {**saved["settings"], **changes}
-    network = build(saved["stage"], settings, saved["classes"], pretrained=False)
-    network.load_state_dict(saved["state"])
+    metadata = read_metadata(path)
+    settings = {**metadata["settings"], **changes}
+    network = build(metadata["stage"], settings, len(metadata["classes"]), pretrained=False)
+    network.load_state_dict(load_file(path))
     return fold_batch_norms(network.eval()).to(device, memory_format=torch.channels_last)
 
 
-def import_weights(path: str | Path, stage: str, settings: dict, classes: int) -> None:
+def import_weights(
+    path: str | Path, stage: str, settings: dict, classes: Sequence[str], **about: object
+) -> None:
     """Write the network of a stage from the file in `settings["weights"]`, without training.
 
-    Raises ValueError, with the file and the parameter, if one is missing or has another shape.
+    classes, about: see `write_network`.
+    Raises ValueError, with the file, if a parameter is missing or has another shape, or if it is a
+    network of this stage for other classes.
     """
-    network = build(stage, settings, classes, pretrained=False)
-    weights.load(network, stage, settings["weights"], complete=True)
-    write_network(path, network, stage, settings, classes)
+    source = settings["weights"]
+    network = build(stage, settings, len(classes), pretrained=False)
+    weights.load(network, stage, source, complete=True)
+    if is_safetensors(source) and stage != "affinity":  # which does not know classes
+        known = read_metadata(source)["classes"]
+        if known != list(classes):
+            raise ValueError(
+                f"{source}: a network for the classes {', '.join(known)}, but the data set has "
+                f"{', '.join(classes)}; set dataset.classes to those of the network"
+            )
+    write_network(path, network, stage, settings, classes, **about)

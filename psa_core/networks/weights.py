@@ -13,7 +13,10 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
+
+from psa_core.networks.metadata import find_metadata, is_safetensors
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +57,8 @@ def published_names(network: nn.Module, stage: str) -> dict[str, str]:
 def load(network: nn.Module, stage: str, path: str | Path, *, complete: bool = False) -> None:
     """Fill a network of a stage ("cam", "affinity", "segmentation") from a file, in place.
 
-    path: `.pth` of the release, `.params` of MXNet, or `network.pt` of this workflow. Of another
-    stage's `network.pt` only the backbone is used.
+    path: `.pth` of the release, `.params` of MXNet, or `network.safetensors` of this workflow (the
+    `network.pt` of earlier versions, too). Of another stage's network only the backbone is used.
     complete: raise if any parameter is missing; otherwise layers of the head that are missing keep
     their values, which is logged.
     Raises ValueError, with the file, for the first parameter that is missing, unexpected or of
@@ -86,7 +89,7 @@ def load(network: nn.Module, stage: str, path: str | Path, *, complete: bool = F
     log.info("%d tensors from %s; new: %s", len(names) - len(new), path, ", ".join(new) or "none")
 
 
-# Raised by torch.load for a file that is damaged or in another format.
+# Raised for a file that is damaged or in another format.
 UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError)
 
 
@@ -97,13 +100,19 @@ def read(path: str | Path, stage: str) -> dict[str, torch.Tensor]:
     if is_mxnet:
         arrays = read_mxnet(path)
         return {n: torch.from_numpy(arrays[k]) for k, n in _resnet38_names(path, arrays).items()}
+    own_stage = stage
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        if is_safetensors(path):
+            own_stage = (find_metadata(path) or {}).get("stage", stage)
+            saved = load_file(path)
+        else:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         raise ValueError(f"{path}: not a readable weights file ({error})") from error
     if isinstance(saved, dict) and {"stage", "settings", "classes", "state"} == saved.keys():
-        is_same, state = saved["stage"] == stage, saved["state"]
-        saved = {key: t for key, t in state.items() if is_same or key.startswith("backbone.")}
+        own_stage, saved = saved["stage"], saved["state"]  # network.pt of earlier versions
+    if own_stage != stage:
+        saved = {key: t for key, t in saved.items() if key.startswith("backbone.")}
     if not isinstance(saved, dict) or not all(torch.is_tensor(each) for each in saved.values()):
         raise ValueError(f"{path}: not a dictionary of tensors; save a network's state_dict()")
     return {name: t for name, t in saved.items() if not name.endswith(".num_batches_tracked")}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,36 +18,40 @@ READERS = 2
 # One image does not keep all cores of a CPU busy: two images at once, each on half of the cores,
 # take 0.85 (class maps at three scales) to 0.63 (AffinityNet) of the time that they take in turn.
 SIDE_BY_SIDE = 2
+Result = TypeVar("Result")
 
 
 def predictions(
-    predict: Callable[[Sequence[ImageRow], Sequence[np.ndarray]], Sequence[np.ndarray]],
+    predict: Callable[[Sequence[ImageRow], Sequence[np.ndarray]], Iterable[Result]],
     images: Sequence[ImageRow],
     device: torch.device,
     *,
     longest_side: int | None = None,
-) -> Iterator[tuple[ImageRow, np.ndarray]]:
+    batch: int | None = None,
+    side_by_side: int = SIDE_BY_SIDE,
+) -> Iterator[tuple[ImageRow, Result]]:
     """(row, prediction) of each row of an index.
 
     predict: takes rows and their images, uint8 [H, W, 3] of equal size; returns one result per row.
     It runs in other threads than the caller.
     longest_side: the images are resized to it first, in pixels; None leaves them as they are.
     device: a GPU gets batches of up to BATCH_PIXELS, which changes the order of the rows. On a CPU
-    batches are not faster; it gets SIDE_BY_SIDE images at once, which share torch's threads.
+    batches are not faster; it gets `side_by_side` images at once, which share torch's threads.
+    batch: another number of images per batch, at most.
     Meanwhile the next READERS batches are decoded. An error in predict gets a note of its images.
     Raises DatasetError naming an image that cannot be decoded, ValueError naming one whose size
     differs from the index.
     """
     threads = torch.get_num_threads()
-    pixels, streams = (
-        (BATCH_PIXELS, 1) if device.type == "cuda" else (1, min(SIDE_BY_SIDE, threads))
-    )
+    is_gpu = device.type == "cuda"
+    streams = 1 if is_gpu else min(side_by_side, threads)
+    pixels = sys.maxsize if batch else BATCH_PIXELS if is_gpu else 1
     waiting: deque[tuple[list[ImageRow], Future]] = deque()
     with (
         ThreadPoolExecutor(READERS) as readers,
         ThreadPoolExecutor(streams, "", torch.set_num_threads, (threads // streams,)) as workers,
     ):
-        for rows in batches(images, pixels):
+        for rows in batches(images, pixels, batch):
             reading = readers.submit(_read, rows, longest_side)
             waiting.append((rows, workers.submit(_predict, predict, rows, reading)))
             if len(waiting) > READERS + streams:
@@ -68,7 +74,7 @@ def _read(rows: Sequence[ImageRow], longest_side: int | None) -> list[np.ndarray
     return images
 
 
-def _predict(predict: Callable, rows: Sequence[ImageRow], reading: Future) -> Sequence[np.ndarray]:
+def _predict(predict: Callable, rows: Sequence[ImageRow], reading: Future) -> Iterable:
     images = reading.result()
     try:
         return predict(rows, images)
@@ -77,16 +83,21 @@ def _predict(predict: Callable, rows: Sequence[ImageRow], reading: Future) -> Se
         raise
 
 
-def _results(rows: Sequence[ImageRow], predicting: Future) -> Iterator[tuple[ImageRow, np.ndarray]]:
+def _results(rows: Sequence[ImageRow], predicting: Future) -> Iterator[tuple[ImageRow, Any]]:
     return zip(rows, predicting.result(), strict=True)
 
 
-def batches(images: Sequence[ImageRow], pixels: int) -> Iterator[list[ImageRow]]:
-    """Group rows of equal size into batches of at most `pixels` pixels, but at least one image."""
+def batches(
+    images: Sequence[ImageRow], pixels: int, most: int | None = None
+) -> Iterator[list[ImageRow]]:
+    """Group rows of equal size into batches of at most `pixels` pixels, but at least one image.
+
+    most: number of images of a batch at most.
+    """
     open_groups: defaultdict[tuple[int, int], list[ImageRow]] = defaultdict(list)
     for row in images:
         group = open_groups[row.height, row.width]
         group.append(row)
-        if (len(group) + 1) * row.height * row.width > pixels:
+        if len(group) == most or (len(group) + 1) * row.height * row.width > pixels:
             yield open_groups.pop((row.height, row.width))
     yield from open_groups.values()

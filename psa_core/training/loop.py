@@ -40,13 +40,15 @@ class Examples(NamedTuple):
 
     images: rows of the image tables.
     targets: for each image a float tensor [C] of zeros and ones, or the path of a label map.
-    classes: number of object classes C.
+    classes: names of the object classes, in the order of their indices.
+    dataset: name of the data set, which the network's file tells.
     cache: file written by `cache.write_cache`, read in place of the image files, or None.
     """
 
     images: Sequence[ImageRow]
     targets: Sequence[torch.Tensor | str | Path]
-    classes: int
+    classes: Sequence[str]
+    dataset: str
     cache: str | Path | None = None
 
 
@@ -103,7 +105,7 @@ def train(
     network, training, seed = settings["network"], dict(settings["training"]), settings["seed"]
     paths = [row.path for row in examples.images]
     cached_side = examples.cache and longest_side_of(examples.cache)
-    stamp = [stage, settings, examples.classes, paths, cached_side]
+    stamp = [stage, settings, list(examples.classes), paths, cached_side]
     stamp += [[row.sha256 for row in examples.images], _digest(examples.targets)]
     transform = training_transform(
         **{key: training.pop(key) for key in ("crop_size", "longest_side", "color_jitter")}
@@ -113,7 +115,7 @@ def train(
     length = length_of(len(paths), epochs, batch_size, least_steps, devices=machine.devices)
     log.info("%d images: %s", len(paths), length)
     torch.manual_seed(seed)
-    built = build(stage, network, examples.classes)
+    built = build(stage, network, len(examples.classes))
     table = fit(
         built,
         partial(losses, **settings["losses"]),
@@ -126,7 +128,8 @@ def train(
     )
     if table is None:
         return
-    write_network(outputs.network, built, stage, network, examples.classes)
+    about = {"dataset": examples.dataset, "seed": seed, "training": settings["training"]}
+    write_network(outputs.network, built, stage, network, examples.classes, **about)
     write_table(outputs.losses, table)
     shutil.rmtree(outputs.checkpoints)
 

@@ -94,7 +94,7 @@ def test_the_workflow_resumes_after_scancel_and_gives_what_a_local_run_gives(tmp
         subprocess.run(["scancel", "--user", "root"], check=True)
     assert workflow.returncode == 1
     assert "Error in rule train_cam:" in printed.read_text()
-    assert not (remote / "results/cam/network.pt").exists()
+    assert not (remote / "results/cam/network.safetensors").exists()
     assert "SIGTERM: stopped after step" in (remote / "results/logs/train_cam.log").read_text()
 
     status, printed = run(submit)
@@ -110,7 +110,7 @@ def test_srun_starts_a_training_of_two_tasks(tmp_path):
     local.mkdir()
     remote.mkdir()
     config = {**TINY, "devices": 2}
-    target = "results/cam/network.pt"
+    target = "results/cam/network.safetensors"
     status, printed = run(command(local, "default", config, "--cores", "2", target))
     assert status == 0, printed
 

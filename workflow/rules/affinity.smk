@@ -1,4 +1,4 @@
-"""Affinities. Needs affinity labels; makes results/affinity/network.pt and edges/{shard}.h5."""
+"""Affinities. Needs affinity labels; makes results/affinity/network.safetensors and edges/{shard}.h5."""
 
 
 rule train_affinity:
@@ -10,7 +10,7 @@ rule train_affinity:
         weights=weights_of("affinity"),
         cache=CACHE,
     output:
-        network="results/affinity/network.pt",
+        network="results/affinity/network.safetensors",
         losses="results/affinity/losses.csv",
     log:
         "results/logs/train_affinity.log",
@@ -31,7 +31,7 @@ rule infer_affinity:
     """Affinities of neighbouring cells for one shard of images (paper, eq. 3 and 4)."""
     input:
         images=of_shard("results/dataset/images/{}.csv"),
-        network="results/affinity/network.pt",
+        network="results/affinity/network.safetensors",
     output:
         edges="results/affinity/edges/{shard}.h5",
     log:

@@ -1,4 +1,4 @@
-"""Class activation maps. Needs image tables; makes results/cam/network.pt and results/cam/maps/."""
+"""Class activation maps. Needs image tables; makes results/cam/network.safetensors and results/cam/maps/."""
 
 
 ruleorder: import_network > train_cam
@@ -12,7 +12,7 @@ rule train_cam:
         weights=weights_of("cam"),
         cache=CACHE,
     output:
-        network="results/cam/network.pt",
+        network="results/cam/network.safetensors",
         losses="results/cam/losses.csv",
     log:
         "results/logs/train_cam.log",
@@ -32,7 +32,7 @@ rule infer_cam:
     """Class activation maps of one shard of images (paper, eq. 1)."""
     input:
         images=of_shard("results/dataset/images/{}.csv"),
-        network="results/cam/network.pt",
+        network="results/cam/network.safetensors",
         shard=own_shard("results/cam/maps/{}.txt"),
     output:
         manifest="results/cam/maps/{shard}.txt",

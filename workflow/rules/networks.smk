@@ -1,4 +1,4 @@
-"""Networks that are not trained. Needs files of weights; makes results/{stage}/network.pt."""
+"""Networks that are not trained. Needs files of weights; makes results/{stage}/network.safetensors."""
 
 
 rule import_network:
@@ -7,7 +7,7 @@ rule import_network:
         classes=CLASSES,
         weights=lambda w: weights_of(w.stage),
     output:
-        network="results/{stage}/network.pt",
+        network="results/{stage}/network.safetensors",
     log:
         "results/logs/import_network/{stage}.log",
     benchmark:

@@ -1,4 +1,4 @@
-"""Segmentation models. Needs label maps; makes results/segmentation/network.pt and predictions/.
+"""Segmentation models. Needs label maps; makes results/segmentation/network.safetensors and predictions/.
 
 The upper bound, results/upper_bound/, is the same network trained on true masks.
 """
@@ -22,7 +22,7 @@ rule train_segmentation:
         weights=weights_of("segmentation"),
         cache=CACHE,
     output:
-        network="results/{model}/network.pt",
+        network="results/{model}/network.safetensors",
         losses="results/{model}/losses.csv",
     log:
         "results/logs/train_{model}.log",
@@ -43,7 +43,7 @@ rule predict_segmentation:
     """Predictions for one shard of the validation images, at several scales and mirrored."""
     input:
         images=of_shard("results/dataset/images/{}.csv"),
-        network="results/{model}/network.pt",
+        network="results/{model}/network.safetensors",
         shard=own_shard("results/{model}/predictions/{}.txt"),
     output:
         manifest="results/{model}/predictions/{shard}.txt",
@@ -53,7 +53,9 @@ rule predict_segmentation:
         "results/benchmarks/predict_{model}/{shard}.tsv"
     threads: 8
     params:
-        settings=settings(**config["segmentation"]["inference"], longest_side=config["longest_side"]),
+        settings=settings(
+            **config["segmentation"]["inference"], longest_side=config["longest_side"]
+        ),
         predictions=lambda w: f"results/{w.model}/predictions/{{}}.png",
         code=code_of("predict_segmentation"),
     script:

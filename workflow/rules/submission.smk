@@ -7,7 +7,7 @@ rule predict_test:
     """Predictions for one shard of the test images, in VOC's own class indices."""
     input:
         images=of_shard("results/dataset/images/{}.csv", "test"),
-        network="results/segmentation/network.pt",
+        network="results/segmentation/network.safetensors",
         shard=own_shard(f"{FOLDER}/{{}}.txt", "test"),
     output:
         manifest=f"{FOLDER}/{{shard}}.txt",
@@ -17,7 +17,9 @@ rule predict_test:
         "results/benchmarks/predict_test/{shard}.tsv"
     threads: 8
     params:
-        settings=settings(**config["segmentation"]["inference"], longest_side=config["longest_side"]),
+        settings=settings(
+            **config["segmentation"]["inference"], longest_side=config["longest_side"]
+        ),
         mask_values=DATA.mask_values,
         predictions=f"{FOLDER}/{{}}.png",
         code=code_of("predict_segmentation"),

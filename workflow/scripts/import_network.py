@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings):
-    classes = len(read_lines(snakemake.input.classes))
+    classes = read_lines(snakemake.input.classes)
     import_weights(snakemake.output.network, snakemake.params.stage, settings, classes)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from psa_core.evaluation.label_check import read_checks, warning
+from psa_core.evaluation.label_warning import read_checks, warning
 from psa_core.evaluation.metrics import COLUMNS
 from psa_core.runtime import logs
 from psa_core.runtime.artifacts import read_table, write_table

@@ -1,6 +1,7 @@
 """One of the three networks, trained on images and their labels or label maps."""
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psa_core.datasets.index import check_classes, read_images
@@ -23,10 +24,11 @@ with logs.stage(snakemake.log[0], settings=settings):
         if not snakemake.config["dataset"]["limit"]:  # a quick try may lack a class
             check_classes(images, names)
         targets = method.label_vectors([row.classes for row in images], len(names))
+    dataset = Path(snakemake.config["dataset"]["root"]).resolve().name
     train(
         files.stage,
         method.losses,
-        Examples(images, targets, len(names), snakemake.input.cache or None),
+        Examples(images, targets, names, dataset, snakemake.input.cache or None),
         {**settings, "code": files.code},
         Machine(
             device=snakemake.config["device"],

@@ -1,0 +1,30 @@
+"""The mask of an image by a model of `psa export-onnx`, at one scale, without torch.
+
+python predict_onnx.py model.onnx image.jpg mask.png    # needs numpy, onnxruntime and pillow
+"""
+
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+model, image_file, mask_file = sys.argv[1:]
+session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+properties = session.get_modelmeta().custom_metadata_map
+classes, stride = json.loads(properties["psa"])["classes"], int(properties["stride"])
+
+image = Image.open(image_file).convert("RGB")
+width, height = (max(stride, round(side / stride) * stride) for side in image.size)
+pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float32) / 255
+(logits,) = session.run(["logits"], {"images": pixels.transpose(2, 0, 1)[None]})
+
+resized = [
+    Image.fromarray(each).resize(image.size, Image.Resampling.BILINEAR) for each in logits[0]
+]
+labels = np.stack([np.asarray(each) for each in resized]).argmax(0).astype(np.uint8)
+Image.fromarray(labels).save(mask_file)
+for index in np.unique(labels):
+    name = classes[index - 1] if index else "background"
+    print(f"{index} {name}: {(labels == index).mean():.1%} of the pixels")

@@ -1,0 +1,66 @@
+"""Images too large for memory: predicted in overlapping tiles."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+
+class Window(NamedTuple):
+    """One tile along one axis, in pixels: what is predicted and which part of it is kept."""
+
+    start: int
+    stop: int
+    keep_start: int
+    keep_stop: int
+
+    @property
+    def predicted(self) -> slice:
+        return slice(self.start, self.stop)
+
+    @property
+    def kept(self) -> slice:
+        return slice(self.keep_start, self.keep_stop)
+
+    @property
+    def kept_in_tile(self) -> slice:
+        return slice(self.keep_start - self.start, self.keep_stop - self.start)
+
+
+def windows(length: int, tile: int) -> list[Window]:
+    """Tiles that cover an axis, each overlapping the next by a quarter or more.
+
+    Two tiles meet in the middle of their overlap, so that each keeps the part with more context.
+    An axis of at most `tile` pixels has one tile.
+    """
+    last = max(0, length - tile)
+    starts = [*range(0, last, tile - tile // 4), last]
+    stops = [min(start + tile, length) for start in starts]
+    meet = [(start + stop) // 2 for start, stop in zip(starts[1:], stops, strict=False)]
+    bounds = [0, *meet, length]
+    return [Window(*each) for each in zip(starts, stops, bounds[:-1], bounds[1:], strict=True)]
+
+
+def in_tiles(
+    predict: Callable[[Sequence[np.ndarray]], torch.Tensor],
+    image: np.ndarray,
+    *,
+    tile: int,
+    batch: int,
+) -> Iterator[tuple[tuple[slice, slice], torch.Tensor]]:
+    """(rows and columns of the image, predictions for them) of each tile of an image.
+
+    predict: takes tiles uint8 [h, w, 3] of equal size, returns float [B, L, h, w].
+    image: uint8 [H, W, 3]. tile: side in pixels. batch: number of tiles per call.
+    """
+    rows, columns = (windows(length, tile) for length in image.shape[:2])
+    pairs = list(itertools.product(rows, columns))
+    for first in range(0, len(pairs), batch):
+        group = pairs[first : first + batch]
+        crops = [image[row.predicted, column.predicted] for row, column in group]
+        for (row, column), each in zip(group, predict(crops), strict=True):
+            yield (row.kept, column.kept), each[:, row.kept_in_tile, column.kept_in_tile]

@@ -1,0 +1,73 @@
+"""What a network file tells about its network, without its weights. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import safetensors
+
+from psa_core.runtime.artifacts import REBUILD
+
+FORMAT = 1  # of the metadata
+KEY = "psa"  # a single key, because safetensors writes several in any order
+
+
+def encode(metadata: dict) -> dict[str, str]:
+    """Metadata in the form that safetensors writes; equal metadata give equal bytes."""
+    return {KEY: json.dumps({"format": FORMAT, **metadata}, sort_keys=True, allow_nan=False)}
+
+
+def read_metadata(path: str | Path) -> dict:
+    """What a network file tells.
+
+    Returns builtins: `format`; `stage`; `classes`, the names of indices 1..C; `settings`, section
+    `network` of the stage; `preprocessing`, which the network applies itself: mean and standard
+    deviation of the channels, for images in [0, 1]; `versions` of packages. From a training also
+    `dataset`, `seed` and `training`, that section of the stage; from `delivery.model.write_model`
+    also `inference`, `metrics` and `licence`.
+    Raises ValueError, with the file, for any other file; OSError where it is missing.
+    """
+    with open(path, "rb") as file:
+        if file.read(2) == b"PK":  # a zip archive, as torch.save writes them
+            raise ValueError(
+                f"{path}: not a network of this version; a network.pt of an earlier one lacks the "
+                "names of its classes: run the workflow again to make network.safetensors"
+            )
+    metadata = find_metadata(path)
+    if metadata is None:
+        raise ValueError(
+            f"{path}: tensors without the metadata of this workflow; choose its "
+            "results/model.safetensors or a network.safetensors"
+        )
+    if metadata["format"] > FORMAT:
+        raise ValueError(
+            f"{path}: format {metadata['format']}, but this psa_core reads up to {FORMAT}; install "
+            f"psa_core {metadata['versions']['psa_core']}, which wrote it"
+        )
+    return metadata
+
+
+def find_metadata(path: str | Path) -> dict | None:
+    """The same of any safetensors file; None if it is not of this workflow.
+
+    Raises ValueError, with the file, if it is damaged.
+    """
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            text = (file.metadata() or {}).get(KEY)
+            return text and json.loads(text)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a readable network ({error}); {REBUILD}") from error
+
+
+def is_safetensors(path: str | Path) -> bool:
+    """Whether a file has the layout of safetensors: a length in 8 bytes, then a JSON object."""
+    with open(path, "rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """Shape of each tensor of a network file by name."""
+    with safetensors.safe_open(path, "np") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
