@@ -34,7 +34,8 @@ def find_images(
                 "both, or rename one"
             )
     if not found and not problems:
-        problems.append(f"no image with one of the suffixes {', '.join(sorted(IMAGE_SUFFIXES))}")
+        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+        problems.append(f"no image ({suffixes}) is there: name files, a folder or a pattern")
     if problems:
         more = len(problems) - PROBLEMS_SHOWN
         shown = problems[:PROBLEMS_SHOWN] + ([f"... and {more} more"] if more > 0 else [])
