@@ -7,7 +7,7 @@ import pandas as pd
 
 from psa_core.datasets.index import ImageRow
 
-# Per cent of object above which a label covers the whole image. So are 4 of 1,000 true masks of VOC.
+# Per cent of object above which a label covers the whole image, as 4 of 1,000 true masks of VOC do.
 FLOODED = 98.0
 COLUMNS = ["image", "object", "empty", "flooded", "margin", "class", "share", "missing"]
 

@@ -50,7 +50,8 @@ def affinity_labels(
     low = LOW * otsu if alpha_low == "auto" else alpha_low
     high = HIGH * otsu if alpha_high == "auto" else alpha_high
     scores = np.stack([with_background(maps, alpha) for alpha in (low, high)])
-    areas = confident_areas(*dense_crf(image, scores, **dcrf).argmax(1), classes)
+    best_low, best_high = dense_crf(image, scores, **dcrf).argmax(1)
+    areas = confident_areas(best_low, best_high, classes)
     return np.asarray(Image.fromarray(areas).resize(size[::-1], Image.Resampling.NEAREST))
 
 

@@ -112,7 +112,8 @@ def train(
     )
     least_steps = training.pop("least_steps")
     epochs, batch_size = training.pop("epochs"), training.pop("batch_size")
-    length = length_of(len(paths), epochs, batch_size, least_steps, devices=machine.devices)
+    training |= length_of(len(paths), epochs, batch_size, least_steps, devices=machine.devices)
+    length = ", ".join(f"{training[key]} {key}" for key in ("epochs", "passes", "batch_size"))
     log.info("%d images: %s", len(paths), length)
     torch.manual_seed(seed)
     built = build(stage, network, len(examples.classes))
@@ -120,7 +121,6 @@ def train(
         built,
         partial(losses, **settings["losses"]),
         TrainingImages(paths, examples.targets, transform, seed=seed, cache=examples.cache),
-        **length,
         **training,
         machine=machine,
         folder=Path(outputs.checkpoints),
