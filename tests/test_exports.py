@@ -529,7 +529,7 @@ def test_another_library_reads_the_same_masks(tmp_path, library, script):
     venv.create(tmp_path / "venv", with_pip=True)
     python = str(tmp_path / "venv/bin/python")
     packages = [library, "pycocotools"]
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+    subprocess.run([python, "-I", "-m", "pip", "install", "--quiet", *packages], check=True)
     scenes = ROOT / "examples/scenes"
     (tmp_path / "classes.txt").write_text("cat\ncow\ndog\nhorse\nperson\nsheep\n")
     for format, file in FORMATS.items():
