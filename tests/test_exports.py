@@ -454,6 +454,14 @@ def test_the_workflow_exports_its_masks(finished):
     assert len(images) == len([name for name in names if name.startswith("labels/")]) == 4
 
 
+def test_a_deleted_mask_comes_back_and_into_the_export(stubbed, tmp_path):
+    run = stubbed.copy(tmp_path / "run")
+    target = ("results/export/pseudo_labels/coco.json",)
+    assert run.plan(targets=target) == {}
+    (run.folder / "results/pseudo_labels/t0.png").unlink()
+    assert run.plan(targets=target) == {"make_pseudo_labels_of_image": 1, "export": 1}
+
+
 # --- other libraries ------------------------------------------------------------------------------
 
 READ = """
