@@ -454,6 +454,14 @@ def test_the_workflow_exports_its_masks(finished):
     assert len(images) == len([name for name in names if name.startswith("labels/")]) == 4
 
 
+def test_a_deleted_mask_comes_back_and_into_the_export(stubbed, tmp_path):
+    run = stubbed.copy(tmp_path / "run")
+    target = ("results/export/pseudo_labels/coco.json",)
+    assert run.plan(targets=target) == {}
+    (run.folder / "results/pseudo_labels/t0.png").unlink()
+    assert run.plan(targets=target) == {"make_pseudo_labels_of_image": 1, "export": 1}
+
+
 # --- other libraries ------------------------------------------------------------------------------
 
 READ = """
@@ -529,7 +537,7 @@ def test_another_library_reads_the_same_masks(tmp_path, library, script):
     venv.create(tmp_path / "venv", with_pip=True)
     python = str(tmp_path / "venv/bin/python")
     packages = [library, "pycocotools"]
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+    subprocess.run([python, "-I", "-m", "pip", "install", "--quiet", *packages], check=True)
     scenes = ROOT / "examples/scenes"
     (tmp_path / "classes.txt").write_text("cat\ncow\ndog\nhorse\nperson\nsheep\n")
     for format, file in FORMATS.items():
