@@ -181,6 +181,30 @@ def test_a_removed_image_reruns_the_trainings_even_if_its_shard_is_empty_then(ru
     assert planned == everything(run)
 
 
+def test_frozen_networks_label_added_images(run):
+    """Only the shards of the four images run, and no training."""
+    frozen, targets = ("--config", "freeze=true"), ("results/metrics.csv",)
+    assert plan(run, *frozen, targets=targets) == {}
+    added = ["t50", "t51", "t52", "t53"]
+    add(run.folder, added, [])
+    data = inventory(run)
+    number = len({data.shard_of(image) for image in added})
+    rules = ("index_images", "infer_cam", "infer_affinity", "run_walk", "make_pseudo_labels")
+    scores = ("evaluate_cam", "evaluate_walk", "evaluate_pseudo_labels", "metrics")
+    assert plan(run, *frozen, targets=targets) == {
+        **dict.fromkeys(rules, number),
+        **dict.fromkeys(scores, 1),
+    }
+    run.make(*frozen, targets=targets)
+    assert plan(run, *frozen, targets=targets) == {}
+
+
+def test_frozen_networks_that_are_missing_are_named(run):
+    (run.folder / "results/affinity/network.safetensors").unlink()
+    with pytest.raises(RuntimeError, match="freeze: true, but there is no results/affinity"):
+        plan(run, "--config", "freeze=true")
+
+
 # --- class maps of another method -----------------------------------------------------------------
 
 

@@ -1,30 +1,31 @@
 """Affinities. Needs affinity labels; makes results/affinity/network.safetensors and edges/{shard}.h5."""
 
+if not config["freeze"]:
 
-rule train_affinity:
-    """Train AffinityNet on pairs of cells in the confident areas (paper, eq. 3 to 10)."""
-    input:
-        images=tables("train_aug"),
-        classes=CLASSES,
-        labels=of_shards("results/affinity_labels/{}.png", DATA.shards("train_aug")),
-        weights=weights_of("affinity"),
-        cache=CACHE,
-    output:
-        network="results/affinity/network.safetensors",
-        losses="results/affinity/losses.csv",
-    log:
-        "results/logs/train_affinity.log",
-    benchmark:
-        "results/benchmarks/train_affinity.tsv"
-    threads: 8
-    params:
-        stage="affinity",
-        settings=training_settings("affinity", losses=config["affinity"]["pairs"]),
-        labels="results/affinity_labels/{}.png",
-        checkpoints="results/.checkpoints/affinity",
-        code=code_of("train", "psa_core.method.affinity"),
-    script:
-        "../scripts/train.py"
+    rule train_affinity:
+        """Train AffinityNet on pairs of cells in the confident areas (paper, eq. 3 to 10)."""
+        input:
+            images=tables("train_aug"),
+            classes=CLASSES,
+            labels=of_shards("results/affinity_labels/{}.png", DATA.shards("train_aug")),
+            weights=weights_of("affinity"),
+            cache=CACHE,
+        output:
+            network="results/affinity/network.safetensors",
+            losses="results/affinity/losses.csv",
+        log:
+            "results/logs/train_affinity.log",
+        benchmark:
+            "results/benchmarks/train_affinity.tsv"
+        threads: 8
+        params:
+            stage="affinity",
+            settings=training_settings("affinity", losses=config["affinity"]["pairs"]),
+            labels="results/affinity_labels/{}.png",
+            checkpoints="results/.checkpoints/affinity",
+            code=code_of("train", "psa_core.method.affinity"),
+        script:
+            "../scripts/train.py"
 
 
 rule infer_affinity:

@@ -1,31 +1,31 @@
 """Class activation maps. Needs image tables; makes results/cam/network.safetensors and results/cam/maps/."""
 
+if not config["freeze"]:
 
-ruleorder: import_network > train_cam
+    ruleorder: import_network > train_cam
 
-
-rule train_cam:
-    """Train the classification network on image-level labels (paper, section 3.1)."""
-    input:
-        images=tables("train_aug"),
-        classes=CLASSES,
-        weights=weights_of("cam"),
-        cache=CACHE,
-    output:
-        network="results/cam/network.safetensors",
-        losses="results/cam/losses.csv",
-    log:
-        "results/logs/train_cam.log",
-    benchmark:
-        "results/benchmarks/train_cam.tsv"
-    threads: 8
-    params:
-        stage="cam",
-        settings=training_settings("cam"),
-        checkpoints="results/.checkpoints/cam",
-        code=code_of("train", "psa_core.method.cam"),
-    script:
-        "../scripts/train.py"
+    rule train_cam:
+        """Train the classification network on image-level labels (paper, section 3.1)."""
+        input:
+            images=tables("train_aug"),
+            classes=CLASSES,
+            weights=weights_of("cam"),
+            cache=CACHE,
+        output:
+            network="results/cam/network.safetensors",
+            losses="results/cam/losses.csv",
+        log:
+            "results/logs/train_cam.log",
+        benchmark:
+            "results/benchmarks/train_cam.tsv"
+        threads: 8
+        params:
+            stage="cam",
+            settings=training_settings("cam"),
+            checkpoints="results/.checkpoints/cam",
+            code=code_of("train", "psa_core.method.cam"),
+        script:
+            "../scripts/train.py"
 
 
 rule infer_cam:

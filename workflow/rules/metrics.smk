@@ -56,11 +56,8 @@ MADE += [("results/walk/scores/{}.npy", "train_aug")]
 MADE += [("results/affinity_labels/{}.png", "train_aug")] if config["affinity"]["train"] else []
 MADE += [(MASKS, "train_aug")] if DATA.scored["train"] or TRUE_MASKS else []
 MADE += [(MASKS, "val")] if DATA.scored["val"] else []
-MADE_WHOLE = [CLASSES, *tables("train_aug", "val"), *SCORE_FILES, *CHECKS]
+MADE_WHOLE = [CLASSES, *tables("train_aug", "val"), *SCORE_FILES, *CHECKS, *NETWORKS]
 MADE_WHOLE += [f"results/affinity/edges/{shard}.h5" for shard in DATA.shards("train_aug")]
-MADE_WHOLE += [
-    f"results/{s}/network.safetensors" for s in STAGES if s != "cam" or not config["cam"]["maps"]
-]
 MADE_WHOLE += [m for pattern, part in MADE for m in of_shards(pattern, DATA.shards(part))]
 LOST = [file for file in MADE_WHOLE if os.path.exists(METRICS) and not os.path.exists(file)]
 # A rule cannot wait for its own output: the folder that it is missing from makes it again.

@@ -13,30 +13,32 @@ wildcard_constraints:
     model="|".join(LABELS_OF_MODEL),
 
 
-rule train_segmentation:
-    """Train a segmentation model on label maps (paper, section 3.4)."""
-    input:
-        images=tables("train_aug"),
-        classes=CLASSES,
-        labels=lambda w: of_shards(LABELS_OF_MODEL[w.model], DATA.shards("train_aug")),
-        weights=weights_of("segmentation"),
-        cache=CACHE,
-    output:
-        network="results/{model}/network.safetensors",
-        losses="results/{model}/losses.csv",
-    log:
-        "results/logs/train_{model}.log",
-    benchmark:
-        "results/benchmarks/train_{model}.tsv"
-    threads: 8
-    params:
-        stage="segmentation",
-        settings=training_settings("segmentation"),
-        labels=lambda w: LABELS_OF_MODEL[w.model],
-        checkpoints="results/.checkpoints/{model}",
-        code=code_of("train", "psa_core.method.segmentation"),
-    script:
-        "../scripts/train.py"
+if not config["freeze"]:
+
+    rule train_segmentation:
+        """Train a segmentation model on label maps (paper, section 3.4)."""
+        input:
+            images=tables("train_aug"),
+            classes=CLASSES,
+            labels=lambda w: of_shards(LABELS_OF_MODEL[w.model], DATA.shards("train_aug")),
+            weights=weights_of("segmentation"),
+            cache=CACHE,
+        output:
+            network="results/{model}/network.safetensors",
+            losses="results/{model}/losses.csv",
+        log:
+            "results/logs/train_{model}.log",
+        benchmark:
+            "results/benchmarks/train_{model}.tsv"
+        threads: 8
+        params:
+            stage="segmentation",
+            settings=training_settings("segmentation"),
+            labels=lambda w: LABELS_OF_MODEL[w.model],
+            checkpoints="results/.checkpoints/{model}",
+            code=code_of("train", "psa_core.method.segmentation"),
+        script:
+            "../scripts/train.py"
 
 
 rule predict_segmentation:
