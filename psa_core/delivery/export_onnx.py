@@ -82,7 +82,7 @@ def export(path: Path, output: Path) -> float:
                 dynamic_axes=axes,
             )
         model = onnx.load(temporary)
-        properties = {"psa": json.dumps(metadata, sort_keys=True), "stride": str(stride)}
+        properties = {"psa": json.dumps(metadata), "stride": str(stride)}
         onnx.helper.set_model_props(model, properties)
         onnx.save(model, temporary)
         sizes = [(1, 3, 3 * stride, 2 * stride), (3, 3, 4 * stride, 5 * stride)]

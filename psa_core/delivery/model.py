@@ -59,8 +59,8 @@ def card(metadata: dict, name: str) -> str:
         "A segmentation model learned from image-level labels by PSA (AffinityNet, Ahn and Kwak, "
         "CVPR 2018). It assigns each pixel of an image to the background or to one of "
         f"{len(metadata['classes'])} classes.",
-        "```bash\npip install psa-core\n"
-        f"psa predict {name} IMAGES --output FOLDER\npsa info {name}\n```",
+        f"```bash\npsa predict {name} IMAGES --output FOLDER\npsa info {name}\n```",
+        "`psa` is installed with the workflow that trained it.",
         "## Classes",
         "\n".join(["| index | class |", "|---|---|", "| 0 | background |", *classes]),
         "## Facts",

@@ -14,8 +14,8 @@ KEY = "psa"  # a single key, because safetensors writes several in any order
 
 
 def encode(metadata: dict) -> dict[str, str]:
-    """Metadata in the form that safetensors writes; equal metadata give equal bytes."""
-    return {KEY: json.dumps({"format": FORMAT, **metadata}, sort_keys=True, allow_nan=False)}
+    """Metadata in the form that safetensors writes; the order of keys is kept."""
+    return {KEY: json.dumps({"format": FORMAT, **metadata}, allow_nan=False)}
 
 
 def read_metadata(path: str | Path) -> dict:
