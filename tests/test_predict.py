@@ -20,7 +20,7 @@ from scipy import ndimage
 from seeds import ROOT, SEED, TINY_YAML
 from workflow_runs import snakemake
 
-from psa_core.datasets.index import read_image
+from psa_core.datasets.index import read_image, resized
 from psa_core.delivery.cli import main
 from psa_core.delivery.model import write_model
 from psa_core.method import segmentation
@@ -88,8 +88,9 @@ def made(tmp_path_factory) -> Run:
     config["affinity_labels"]["true_masks"] = []
     (folder / "zoo.yaml").write_text(yaml.safe_dump(config))
     schema = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
-    settings = complete(config, schema)["segmentation"]
-    pixels = [read_image(data / "images" / name) for name in VAL]
+    whole = complete(config, schema)
+    settings, longest_side = whole["segmentation"], whole["longest_side"]
+    pixels = [resized(read_image(data / "images" / name), longest_side) for name in VAL]
     for seed in range(SEED, SEED + 100):  # the first network that sees several classes in each
         torch.manual_seed(seed)
         network = build("segmentation", settings["network"], 2).eval()
@@ -105,7 +106,8 @@ def made(tmp_path_factory) -> Run:
         config=folder / "zoo.yaml",
     )
     model = folder / "results/model.safetensors"
-    facts = {"inference": settings["inference"], "metrics": pd.DataFrame({"stage": []})}
+    inference = settings["inference"] | {"longest_side": longest_side}
+    facts = {"inference": inference, "metrics": pd.DataFrame({"stage": []})}
     write_model(model, path, licence=None, **facts)
     return Run(data, path.with_name("predictions"), model)
 
@@ -286,7 +288,8 @@ def test_the_report_lists_classes_and_connected_areas(run, tmp_path):
 
 
 def test_crf_is_the_dense_crf_of_the_averaged_probabilities(run, tmp_path):
-    predict(run, tmp_path / "out", "--crf", "--no-flip", "--scales", "1", images=_only(run))
+    plain = ("--no-flip", "--scales", "1", "--longest-side", "0")
+    predict(run, tmp_path / "out", "--crf", *plain, images=_only(run))
     network, image = read_network(run.model, CPU), read_image(run.data / "images/v2.png")
     torch.set_num_threads(1)
     averaged = segmentation.probabilities(network, [image], scales=[1.0], flip=False).numpy()

@@ -179,15 +179,18 @@ def test_networks_of_a_preset_learn_and_predict(preset, devkit, tmp_path):
 
     pixels, present = read_image(rows[0].path), rows[0].classes
     settings = dict(rules["infer_cam"].params["settings"])
+    assert settings.pop("longest_side") is None  # as in the paper
     network = read_network(networks["cam"], CPU, output_stride=settings.pop("output_stride"))
     (maps,) = cam.class_activation_maps(network, [pixels], [present], **settings)
     assert maps.shape == (5, 6, 7)  # at stride 8: ceil(44 / 8) x ceil(52 / 8)
     assert maps.min() >= 0
-    settings = rules["infer_affinity"].params["settings"]
+    settings = dict(rules["infer_affinity"].params["settings"])
+    settings.pop("longest_side")
     (edges,) = affinity.edges(read_network(networks["affinity"], CPU), [pixels], **settings)
     assert edges.shape == (34, 6, 6)  # of the image at 48 x 48, the nearest multiples of 8
     assert 0 <= np.nanmin(edges) <= np.nanmax(edges) <= 1
-    settings = rules["predict_segmentation"].params["settings"]
+    settings = dict(rules["predict_segmentation"].params["settings"])
+    settings.pop("longest_side")
     network = read_network(networks["segmentation"], CPU)
     (labels,) = segmentation.predict(network, [pixels], **settings)
     assert labels.shape == (44, 52)

@@ -15,7 +15,7 @@ from PIL import Image
 from seeds import ROOT, SEED, TINY_YAML
 from workflow_runs import snakemake
 
-from psa_core.datasets.index import ImageRow, read_image
+from psa_core.datasets.index import ImageRow, read_image, resized
 from psa_core.evaluation import label_check, label_warning
 from psa_core.method import segmentation
 from psa_core.networks.builder import build
@@ -202,13 +202,19 @@ def test_submission_has_vocs_layout_indices_and_palette(tmp_path):
     # sheep is 17 in VOC, cat 8; here they are 1 and 2
     dataset = {"format": "voc", "root": str(devkit), "test": "test", "classes": ["sheep", "cat"]}
     config = preset(tmp_path, **dataset, train_aug="train", train="val")
-    settings = complete(yaml.safe_load(config.read_text()), SCHEMA)["segmentation"]
+    whole = complete(yaml.safe_load(config.read_text()), SCHEMA)
+    settings, longest_side = whole["segmentation"], whole["longest_side"]
     images = {image: read_image(devkit / f"JPEGImages/{image}.jpg") for image in tested}
     for seed in range(SEED, SEED + 100):  # the first network that sees several classes in each
         torch.manual_seed(seed)
         network = build("segmentation", settings["network"], 2).eval()
         expected = {
-            image: segmentation.predict(network, [pixels], **settings["inference"])[0]
+            image: segmentation.predict(
+                network,
+                [resized(pixels, longest_side)],
+                size=pixels.shape[:2],
+                **settings["inference"],
+            )[0]
             for image, pixels in images.items()
         }
         if all(len(np.unique(labels)) > 1 for labels in expected.values()):

@@ -41,14 +41,14 @@ class Examples(NamedTuple):
     images: rows of the image tables.
     targets: for each image a float tensor [C] of zeros and ones, or the path of a label map.
     classes: names of the object classes, in the order of their indices.
-    dataset: name of the data set, which the network's file tells.
+    root: folder of the data set, whose name the network's file tells.
     cache: file written by `cache.write_cache`, read in place of the image files, or None.
     """
 
     images: Sequence[ImageRow]
     targets: Sequence[torch.Tensor | str | Path]
     classes: Sequence[str]
-    dataset: str
+    root: str | Path
     cache: str | Path | None = None
 
 
@@ -128,7 +128,11 @@ def train(
     )
     if table is None:
         return
-    about = {"dataset": examples.dataset, "seed": seed, "training": settings["training"]}
+    about = {
+        "dataset": Path(examples.root).resolve().name,
+        "seed": seed,
+        "training": settings["training"],
+    }
     write_network(outputs.network, built, stage, network, examples.classes, **about)
     write_table(outputs.losses, table)
     shutil.rmtree(outputs.checkpoints)

@@ -1,7 +1,6 @@
 """One of the three networks, trained on images and their labels or label maps."""
 
 import importlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psa_core.datasets.index import check_classes, read_images
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 settings, files = snakemake.params.settings, snakemake.params
+dataset = snakemake.config["dataset"]
 method = importlib.import_module(f"psa_core.method.{files.stage}")  # as in the rule's `code`
 with logs.stage(snakemake.log[0], settings=settings):
     names = read_lines(snakemake.input.classes)
@@ -21,14 +21,13 @@ with logs.stage(snakemake.log[0], settings=settings):
         targets = [files.labels.format(row.image) for row in images]
     else:
         images = read_images(snakemake.input.images)
-        if not snakemake.config["dataset"]["limit"]:  # a quick try may lack a class
+        if not dataset["limit"]:  # a quick try may lack a class
             check_classes(images, names)
         targets = method.label_vectors([row.classes for row in images], len(names))
-    dataset = Path(snakemake.config["dataset"]["root"]).resolve().name
     train(
         files.stage,
         method.losses,
-        Examples(images, targets, names, dataset, snakemake.input.cache or None),
+        Examples(images, targets, names, dataset["root"], snakemake.input.cache or None),
         {**settings, "code": files.code},
         Machine(
             device=snakemake.config["device"],
