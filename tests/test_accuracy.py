@@ -108,7 +108,9 @@ def test_small_images_are_copied_and_a_finished_subset_is_kept(tmp_path):
 
 
 def test_each_run_has_a_folder_and_the_laid_over_configuration(tmp_path):
-    (tmp_path / "sharp.yaml").write_text("walk: {beta: 12}\nsegmentation: {training: {epochs: 1}}")
+    (tmp_path / "sharp.yaml").write_text(
+        "superpixels: {segments: 9}\nsegmentation: {training: {epochs: 1}}"
+    )
     (tmp_path / "mine/masks").mkdir(parents=True)
     own = accuracy.own_configurations(tmp_path, ["scenes", f"mine={tmp_path}/mine"], None)
     presets = ["own", str(tmp_path / "sharp.yaml")]
@@ -129,7 +131,7 @@ def test_each_run_has_a_folder_and_the_laid_over_configuration(tmp_path):
     scenes["dataset"]["root"] = f"{ROOT}/examples/scenes"
     assert runs["runs/scenes/own/0"] == scenes | {"seed": 0}
     sharp = runs["runs/scenes/sharp/7"]
-    assert sharp["walk"] == scenes["walk"] | {"beta": 12}
+    assert sharp["superpixels"] == scenes["superpixels"] | {"segments": 9}
     assert sharp["segmentation"]["training"]["epochs"] == 1
     assert sharp["segmentation"]["inference"] == scenes["segmentation"]["inference"]
 
