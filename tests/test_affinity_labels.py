@@ -62,6 +62,29 @@ def test_maps_are_brought_to_the_size_of_the_image():
     assert (labels[:, 12:] == 0).all()
 
 
+def test_labels_have_the_size_that_is_asked_for():
+    """From an image at half the size."""
+    options = {"alpha_low": 4, "alpha_high": 24, "dcrf": NO_CRF}
+    maps = np.array([[[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]])
+    image = np.full((16, 24, 3), 128, np.uint8)
+    whole = affinity_labels(image, maps, [7], size=(32, 48), **options)
+    half = affinity_labels(image, maps, [7], **options)
+    np.testing.assert_array_equal(whole, half.repeat(2, 0).repeat(2, 1))
+
+
+def test_auto_is_half_and_six_times_otsus_exponent():
+    # Otsu's threshold lies between 0.2 and 0.8 at 0.5, where the exponent is 1 (maximum 1).
+    row = np.array([[0.0, 0.1, 0.2, 0.8, 0.9, 1.0]])
+    image = np.full((1, 6, 3), 128, np.uint8)
+    found = [
+        affinity_labels(image, row[None], [3], alpha_low=low, alpha_high=high, dcrf=NO_CRF)
+        for low, high in (("auto", "auto"), (0.5, 6))
+    ]
+    np.testing.assert_array_equal(*found)
+    # (1 - M)^0.5: 1, .95, .89, .45, .32, 0; (1 - M)^6: 1, .53, .26, 6e-5, ...
+    np.testing.assert_array_equal(found[0], [[0, 0, 0, 3, 3, 3]])
+
+
 def test_the_image_moves_the_border_of_the_areas():
     """A map that spills over a colour edge is no confident object there."""
     image = np.full((16, 16, 3), 20, np.uint8)

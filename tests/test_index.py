@@ -327,3 +327,32 @@ def test_read_image_names_the_broken_file(tmp_path):
     write_text(tmp_path / "broken.jpg", "no image")
     with pytest.raises(DatasetError, match=r"broken\.jpg: cannot be decoded"):
         index.read_image(tmp_path / "broken.jpg")
+
+
+# --- one longest side -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "longest_side", "expected"),
+    [
+        ((375, 500), 500, (375, 500)),
+        ((375, 500), None, (375, 500)),
+        ((188, 250), 500, (376, 500)),  # enlarged
+        ((4000, 3000), 500, (500, 375)),  # reduced
+        ((2000, 3), 500, (500, 1)),
+    ],
+)
+def test_sizes_at_a_longest_side(size, longest_side, expected):
+    assert index.resized_size(*size, longest_side) == expected
+
+
+def test_resized_images_keep_their_content(rng):
+    image = np.tile(np.arange(0, 240, 4, np.uint8)[:, None, None], (1, 80, 3))  # 60 x 80, a ramp
+    assert index.resized(image, 80) is image
+    small = index.resized(image, 40)
+    assert small.shape == (30, 40, 3)
+    # Row k of the half covers rows 2k and 2k + 1: their mean is 8k + 2.
+    assert np.abs(small[2:-2, :, 0].astype(int) - (8 * np.arange(30) + 2)[2:-2, None]).max() <= 1
+    large = index.resized(image, 160)
+    assert large.shape == (120, 160, 3)
+    assert np.abs(large[::2].astype(int) - image.repeat(2, 1)).max() <= 2

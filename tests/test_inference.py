@@ -100,6 +100,24 @@ def test_voc_images_come_in_eights():
     assert [len(group) for group in groups] == [8, 8, 1]
 
 
+def test_pixels_of_a_batch_count_after_resizing():
+    images = [ImageRow(f"i{k}", "", "", (), (), 188, 250) for k in range(17)]
+    groups = inference.batches(images, inference.BATCH_PIXELS, longest_side=500)
+    assert [len(group) for group in groups] == [7, 7, 3]  # of 376 x 500 pixels
+
+
+def test_images_are_resized_and_rows_tell_their_own_size(images):
+    def sizes(rows, pixels):
+        return [
+            ((row.height, row.width), each.shape) for row, each in zip(rows, pixels, strict=True)
+        ]
+
+    results = inference.predictions(sizes, images, torch.device("cpu"), longest_side=100)
+    for row, (size, shape) in results:
+        assert size == (row.height, row.width)
+        assert max(shape[:2]) == 100
+
+
 @pytest.mark.parametrize("flip", [False, True])
 def test_class_maps_of_a_batch_are_those_of_each_image(images, small_batches, flip):
     network = cam_network()

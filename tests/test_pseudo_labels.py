@@ -48,3 +48,13 @@ def test_confidence_decides_what_the_crf_may_smooth_away(confidence, is_kept):
     }
     found = pseudo_labels(image, scores, [1], confidence=confidence, dcrf=dcrf)
     np.testing.assert_array_equal(found == 1, is_object & is_kept)
+
+
+def test_labels_have_the_size_that_is_asked_for():
+    """From an image at a quarter of the size, whose right half is the object."""
+    scores = np.zeros((2, 4, 6))
+    scores[1, :, 3:], scores[0, :, :3] = 1, 1
+    image = np.full((4, 6, 3), 90, np.uint8)
+    options = {"confidence": 0.8, "dcrf": NO_CRF}
+    found = pseudo_labels(image, scores, [7], size=(16, 24), **options)
+    np.testing.assert_array_equal(found, np.repeat(7 * (np.arange(24) >= 12)[None], 16, 0))

@@ -123,3 +123,69 @@ def test_prediction_has_the_size_of_the_image():
         33,
         50,
     )
+
+
+def test_prediction_of_a_resized_image_has_the_size_that_is_asked_for():
+    """From an image at half the size: the object is where it is in the whole image."""
+    image = np.zeros((32, 48, 3), np.uint8)
+    image[:16, :24] = 255
+    labels = segmentation.predict(Reds(), [image], scales=[1.0], flip=False, size=(64, 96))[0]
+    assert labels.shape == (64, 96)
+    assert labels[:28, :44].all()
+    assert not labels[36:].any()
+    assert not labels[:, 52:].any()
+
+
+@pytest.mark.parametrize("size", [(6, 8), (13, 7)])
+def test_best_class_is_the_arg_max(rng, size):
+    found = torch.from_numpy(rng.random((2, 5, 6, 8), np.float32))
+    labels, best = segmentation.best_class(found, size)
+    whole = nn.functional.interpolate(found, size, mode="bilinear", align_corners=False)
+    assert torch.equal(labels, whole.argmax(1).byte())
+    assert torch.equal(best, whole.max(1).values)
+
+
+def test_of_equal_probabilities_the_first_wins():
+    labels, _ = segmentation.best_class(torch.full((1, 3, 2, 2), 0.25), (2, 2))
+    assert (labels == 0).all()
+
+
+CRF = {
+    "iterations": 5,
+    "gaussian": {"sxy": 3, "compat": 3},
+    "bilateral": {"sxy": 20, "srgb": 5, "compat": 5},
+}
+
+
+def test_a_crf_refines_the_averaged_probabilities():
+    """The border of a red square is blurred by cells of 8 pixels; the CRF finds it in the image."""
+    image = np.zeros((40, 56, 3), np.uint8)
+    image[:20, :28, 0] = 255
+    square = image[..., 0] > 0
+
+    def wrong(**options):
+        return (predict_with(image, **options) != square).sum()
+
+    def predict_with(image, **options):
+        return segmentation.predict(Reds(), [image], scales=[1.0], flip=False, **options)[0]
+
+    assert wrong(dcrf=CRF) < wrong() / 4
+    np.testing.assert_array_equal(
+        predict_with(image, dcrf=CRF | {"iterations": 0}), predict_with(image)
+    )
+
+
+def test_the_crf_leaves_out_classes_that_win_nowhere(monkeypatch, rng):
+    seen = []
+
+    def record(image, scores, **_):
+        seen.append(scores)
+        return scores
+
+    monkeypatch.setattr(segmentation, "dense_crf", record)
+    probabilities = np.full((4, 5, 6), 0.04, np.float32)
+    probabilities[0], probabilities[2] = 0.5, 0.42
+    refined = segmentation.refine(np.zeros((5, 6, 3), np.uint8), probabilities, **CRF)
+    assert seen[0].shape == (1, 2, 5, 6)
+    np.testing.assert_array_equal(refined[[0, 2]], probabilities[[0, 2]])
+    assert (refined[[1, 3]] == 0).all()

@@ -187,16 +187,21 @@ def examine(
 
 
 def resized(image: np.ndarray, longest_side: int | None) -> np.ndarray:
-    """An image uint8 [H, W, 3], enlarged or reduced to a longest side in pixels.
-
-    With antialiasing. None keeps the size.
-    """
+    """An image uint8 [H, W, 3] at the size of `resized_size`, with antialiasing."""
     height, width = image.shape[:2]
-    scale = (longest_side or max(height, width)) / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    if size == (width, height):
+    size = resized_size(height, width, longest_side)
+    if size == (height, width):
         return image
-    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+    return np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+
+
+def resized_size(height: int, width: int, longest_side: int | None) -> tuple[int, int]:
+    """(height, width) of an image enlarged or reduced to a longest side in pixels.
+
+    None keeps the size. Each side has at least one pixel.
+    """
+    scale = (longest_side or max(height, width)) / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _read_source(dataset: dict, images: Sequence[str]) -> Source:

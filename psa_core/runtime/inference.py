@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from psa_core.datasets.index import ImageRow, read_image, resized
+from psa_core.datasets.index import ImageRow, read_image, resized, resized_size
 
 BATCH_PIXELS = 1_500_000  # before scaling; eight images of PASCAL VOC
 READERS = 2
@@ -51,7 +51,7 @@ def predictions(
         ThreadPoolExecutor(READERS) as readers,
         ThreadPoolExecutor(streams, "", torch.set_num_threads, (threads // streams,)) as workers,
     ):
-        for rows in batches(images, pixels, batch):
+        for rows in batches(images, pixels, batch, longest_side):
             reading = readers.submit(_read, rows, longest_side)
             waiting.append((rows, workers.submit(_predict, predict, rows, reading)))
             if len(waiting) > READERS + streams:
@@ -88,16 +88,21 @@ def _results(rows: Sequence[ImageRow], predicting: Future) -> Iterator[tuple[Ima
 
 
 def batches(
-    images: Sequence[ImageRow], pixels: int, most: int | None = None
+    images: Sequence[ImageRow],
+    pixels: int,
+    most: int | None = None,
+    longest_side: int | None = None,
 ) -> Iterator[list[ImageRow]]:
     """Group rows of equal size into batches of at most `pixels` pixels, but at least one image.
 
     most: number of images of a batch at most.
+    longest_side: pixels count after the images are resized to it; None leaves them as they are.
     """
     open_groups: defaultdict[tuple[int, int], list[ImageRow]] = defaultdict(list)
     for row in images:
         group = open_groups[row.height, row.width]
         group.append(row)
-        if len(group) == most or (len(group) + 1) * row.height * row.width > pixels:
+        height, width = resized_size(row.height, row.width, longest_side)
+        if len(group) == most or (len(group) + 1) * height * width > pixels:
             yield open_groups.pop((row.height, row.width))
     yield from open_groups.values()
