@@ -60,7 +60,7 @@ test: lint  ## lint and run the fast tests
 		--dist loadfile --no-loadscope-reorder
 
 testslow: install  ## run the tests that take minutes each
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow --numprocesses auto --maxprocesses 2 --dist load
 
 test-slurm: install  ## run the workflow in a real SLURM on this machine (Debian or Ubuntu, as root)
 	@type munged slurmctld slurmd sbatch >/dev/null 2>&1 || { apt-get update -qq \

@@ -530,7 +530,9 @@ print(json.dumps(result | {"worst": [worst(read(cvat)), worst(read(voc))]}))
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("library", "script"), [("supervision", SUPERVISION), ("datumaro", DATUMARO)]
+    ("library", "script"),
+    [("supervision==0.31.*", SUPERVISION), ("datumaro==1.13.*", DATUMARO)],
+    ids=["supervision", "datumaro"],
 )
 def test_another_library_reads_the_same_masks(tmp_path, library, script):
     """In an environment of its own, since its dependencies are not those of this project."""
