@@ -13,10 +13,12 @@ from PIL import Image
 model, image_file, mask_file = sys.argv[1:]
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 properties = session.get_modelmeta().custom_metadata_map
-classes, stride = json.loads(properties["psa"])["classes"], int(properties["stride"])
+about, stride = json.loads(properties["psa"]), int(properties["stride"])
+classes, longest_side = about["classes"], about.get("inference", {}).get("longest_side")
 
 image = Image.open(image_file).convert("RGB")
-width, height = (max(stride, round(side / stride) * stride) for side in image.size)
+scale = longest_side / max(image.size) if longest_side else 1
+width, height = (max(stride, round(scale * side / stride) * stride) for side in image.size)
 pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float32) / 255
 (logits,) = session.run(["logits"], {"images": pixels.transpose(2, 0, 1)[None]})
 

@@ -55,7 +55,9 @@ def test_the_card_has_classes_settings_and_scores(tmp_path):
     lines = write(tmp_path).splitlines()
     assert "| 1 | big cat |" in lines
     assert "- Data set: zoo" in lines
-    assert "- Input: RGB images of any size, at the scales 0.5, 1 and mirrored" in lines
+    assert (
+        "- Input: RGB images, of any size, as they are, at the scales 0.5, 1 and mirrored" in lines
+    )
     assert "- Licence: not stated" in lines
     table = lines.index("| | walk | segmentation |")  # in the order of the stages and classes
     assert lines[table + 2 :] == [

@@ -373,3 +373,20 @@ def test_unusable_options_are_named(run, tmp_path, capsys, monkeypatch, argument
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert predict(run, tmp_path / "out", *arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_image_of_the_same_name_in_another_folder_is_refused(run, tmp_path, capsys):
+    """The mask that is there would pass as that of the other image."""
+    for folder in ("a", "b"):
+        write_image(tmp_path / folder / "IMG_1.png", (48, 40), ord(folder))
+    assert predict(run, tmp_path / "out", images=[str(tmp_path / "a")]) == 0
+    made = (tmp_path / "out/masks/IMG_1.png").read_bytes()
+    assert predict(run, tmp_path / "out", images=[str(tmp_path / "b")]) == 2
+    assert "IMG_1" in capsys.readouterr().err
+    assert (tmp_path / "out/masks/IMG_1.png").read_bytes() == made
+    assert predict(run, tmp_path / "out", "--overwrite", images=[str(tmp_path / "b")]) == 0
+
+
+def test_a_longest_side_of_a_few_pixels_is_refused(run, tmp_path, capsys):
+    assert predict(run, tmp_path / "out", "--longest-side", "-500") == 2
+    assert "--longest-side: -500 is below 64 pixels" in capsys.readouterr().err

@@ -175,6 +175,15 @@ def test_a_crf_refines_the_averaged_probabilities():
     )
 
 
+def test_the_crf_keeps_a_class_that_wins_with_little(monkeypatch):
+    """Of 21 classes that all have next to the same probability."""
+    monkeypatch.setattr(segmentation, "dense_crf", lambda image, scores, **_: scores)
+    probabilities = np.full((21, 4, 4), 0.0455, np.float32)
+    probabilities[5] = 0.09
+    refined = segmentation.refine(np.zeros((4, 4, 3), np.uint8), probabilities, **CRF)
+    assert (refined.argmax(0) == 5).all()
+
+
 def test_the_crf_leaves_out_classes_that_win_nowhere(monkeypatch, rng):
     seen = []
 

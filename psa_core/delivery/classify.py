@@ -1,4 +1,4 @@
-"""`psa classify`: the tags that a CAM network sees, a proposal of labels for new images."""
+"""`psa classify`: tags of images by a CAM network, as proposed labels for new images."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def scores(
 ) -> np.ndarray:
     """Scores float32 [B, C] of the classes in [0, 1], the sigmoid of the CAM network's logits.
 
-    images: uint8 [H, W, 3], all of one size. longest_side: that images are resized to first, in
-    pixels; None keeps their size.
+    images: uint8 [H, W, 3], all of one size.
+    longest_side: images are first resized to it, in pixels; None: no resizing.
     """
     device = next(network.parameters()).device
     scale = longest_side / max(images[0].shape[:2]) if longest_side else 1.0
@@ -101,8 +101,8 @@ def scores(
 def write_labels(path: Path, tags: dict[str, list[str]], names: Sequence[str]) -> None:
     """Write tags by file name as a labels.csv.
 
-    A ";" after the last tag tells that names contain spaces. Images without a tag have an empty
-    field, which the workflow asks to fill.
+    A ";" after the last tag shows that names may contain spaces. Images without a tag have an empty
+    field, which the user must fill: the workflow refuses it.
     """
     end = ";" if any(" " in name for name in names) else ""
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:

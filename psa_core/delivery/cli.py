@@ -13,18 +13,18 @@ from psa_core import __version__
 
 # Each is a module of this package, with add_arguments(parser) and run(options) -> exit status.
 COMMANDS = {
-    "export": "a folder of masks in the format of another tool",
-    "predict": "masks of images by a segmentation model",
-    "classify": "tags of images by a CAM network",
-    "info": "what a network file is",
-    "export-onnx": "a network as ONNX, which runs without torch",
+    "export": "convert a folder of masks to the format of another tool",
+    "predict": "segment images with a trained model",
+    "classify": "tag images with a trained CAM network",
+    "info": "print classes, settings and scores of a network file",
+    "export-onnx": "export a network to ONNX, which runs without torch",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `psa` with these arguments (None: those of the process); returns the exit status.
 
-    A problem that the user can mend is one message and status 2.
+    A problem that the user can fix gives one message and status 2.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] not in COMMANDS:
@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"psa {name}: {error}; install it: pip install {error.name}", file=sys.stderr)
         return 2
-    parser = argparse.ArgumentParser(f"psa {name}", description=f"{COMMANDS[name].capitalize()}.")
+    purpose = COMMANDS[name][0].upper() + COMMANDS[name][1:]  # capitalize() would write "onnx"
+    parser = argparse.ArgumentParser(f"psa {name}", description=f"{purpose}.")
     module.add_arguments(parser)
     options = parser.parse_intermixed_args(rest)  # files may stand before and after options
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)

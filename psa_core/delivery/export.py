@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the file and return 0. Raises DatasetError for arguments or files of no use."""
+    """Write the file and return 0. Raises DatasetError for unusable arguments or files."""
     suffix = Path(FORMATS[options.format]).suffix
     if options.output.suffix != suffix:
         raise DatasetError(

@@ -1,4 +1,4 @@
-"""Images that a user names on the command line: found, named, and checked before the work."""
+"""Images given on the command line: find, name and check them before any prediction."""
 
 from __future__ import annotations
 

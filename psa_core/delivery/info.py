@@ -1,4 +1,4 @@
-"""`psa info`: what a network file is."""
+"""`psa info`: print the metadata of a network file."""
 
 from __future__ import annotations
 

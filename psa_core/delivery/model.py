@@ -1,4 +1,4 @@
-"""The segmentation model as one file that tells all about itself, and its model card."""
+"""The segmentation model as one self-describing file, and its model card."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def write_model(
     metrics: pd.DataFrame,
     licence: str | None,
 ) -> None:
-    """Copy a network's file and add what is known after the run.
+    """Copy a network file and add the run's prediction settings, scores and licence.
 
     inference: section `segmentation.inference`, how the run predicted. metrics: rows of
     `evaluation.metrics.scores` of all stages. licence: under which the model may be used.
@@ -68,7 +68,7 @@ def card(metadata: dict, name: str) -> str:
             [
                 f"- Data set: {metadata.get('dataset', 'unknown')}",
                 f"- Network: {settings.get('architecture')} on {settings['backbone']}",
-                f"- Input: RGB images of any size, at the scales {_scales(metadata['inference'])}",
+                f"- Input: RGB images, {_input(metadata['inference'])}",
                 f"- Seed: {metadata.get('seed', 'unknown')}",
                 "- Versions: " + ", ".join(f"{name} {v}" for name, v in sorted(versions.items())),
                 f"- Licence: {metadata['licence'] or 'not stated'}",
@@ -80,9 +80,13 @@ def card(metadata: dict, name: str) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _scales(inference: dict) -> str:
+def _input(inference: dict) -> str:
+    side, dcrf = inference.get("longest_side"), inference.get("dcrf") or {}
+    size = f"resized to a longest side of {side} pixels" if side else "of any size, as they are"
     scales = ", ".join(f"{scale:g}" for scale in inference["scales"])
-    return f"{scales}{' and mirrored' if inference['flip'] else ''}"
+    mirrored = " and mirrored" if inference["flip"] else ""
+    refined = "; then a dense CRF" if dcrf.get("iterations") else ""
+    return f"{size}, at the scales {scales}{mirrored}{refined}"
 
 
 def _scores(metrics: dict[str, dict]) -> str:

@@ -1,4 +1,4 @@
-"""`psa predict`: label maps of images by a segmentation model, and what can be drawn from them."""
+"""`psa predict`: label maps of images by a segmentation model, and files derived from them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ KINDS = {
     "records": ".json",
 }
 MADE_WITH = "made_with.json"
+SOURCES = "sources.json"
 SMALLEST_TILE = 256
+SMALLEST_SIDE = 64  # as in config/schema.yaml
 DCRF = {
     "iterations": 10,
     "gaussian": {"sxy": 3, "compat": 3},
@@ -102,6 +104,7 @@ def run(options: argparse.Namespace) -> int:
     asked = [True, options.overlay, options.confidence, options.probabilities, options.json]
     kinds = [kind for kind, is_asked in zip(KINDS, asked, strict=True) if is_asked]
     open_output(options.output, options.network, settings, overwrite=options.overwrite)
+    remember_sources(options.output, images)
     write_lines(options.output / "classes.txt", metadata["classes"])
     waiting = {n: p for n, p in images.items() if not is_done(p, files(options.output, n, kinds))}
     if len(waiting) < len(images):
@@ -136,7 +139,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def settings_of(options: argparse.Namespace, metadata: dict) -> Settings:
-    """The settings of the run, where the options name no others.
+    """The settings of the run, overridden by the options.
 
     Raises ValueError for a network of another stage, one without settings, or an unusable option.
     """
@@ -161,6 +164,10 @@ def settings_of(options: argparse.Namespace, metadata: dict) -> Settings:
         dcrf = None
     if options.crf is not None:
         dcrf = (dcrf or DCRF) if options.crf else None
+    if options.longest_side and options.longest_side < SMALLEST_SIDE:
+        raise ValueError(
+            f"--longest-side: {options.longest_side} is below {SMALLEST_SIDE} pixels; try 500, or 0"
+        )
     longest_side = of_run.get("longest_side")
     if options.longest_side is not None:
         longest_side = options.longest_side or None
@@ -203,12 +210,30 @@ def open_output(folder: Path, network: Path, settings: Settings, *, overwrite: b
             )
         for kind in theirs:
             shutil.rmtree(kind)
+        (folder / SOURCES).unlink(missing_ok=True)
     elif theirs:
         raise ValueError(
             f"{theirs[0]}: not made by psa predict, which would write there; choose another folder"
         )
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(made_with, indent=2) + "\n", encoding="utf-8")
+
+
+def remember_sources(folder: Path, images: dict[str, Path]) -> None:
+    """Record which image each name in the output folder stands for.
+
+    Raises ValueError where a name already stands for another image: its mask would pass as done.
+    """
+    path = folder / SOURCES
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    sources = {name: str(image.resolve()) for name, image in images.items()}
+    if others := [name for name in sources if known.get(name, sources[name]) != sources[name]]:
+        raise ValueError(
+            f"{folder}: has predictions of {known[others[0]]} by the name {others[0]}, which "
+            f"{sources[others[0]]} has, too; choose another folder, or discard them by --overwrite"
+        )
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(known | sources, indent=1) + "\n", encoding="utf-8")
 
 
 def _short(value: object) -> str:

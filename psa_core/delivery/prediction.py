@@ -26,7 +26,7 @@ class Settings(NamedTuple):
 
     scales: factors on the image's size. flip: also average over the mirror image.
     dcrf: parameters of `dense_crf` on the averaged probabilities, or None.
-    longest_side: that images are resized to, in pixels; None predicts them as they are.
+    longest_side: images are resized to it, in pixels; None: no resizing.
     tile: side of the tiles of larger images in pixels, or None.
     """
 
@@ -107,8 +107,11 @@ def overlay(image: np.ndarray, labels: np.ndarray) -> Image.Image:
 
 
 def record(row: ImageRow, prediction: Prediction, classes: Sequence[str]) -> dict:
-    """What there is in a prediction: for each class that it has, its pixels, the mean confidence,
-    and the same with the box [left, top, width, height] of each connected area, largest first."""
+    """Summary of a prediction as builtins.
+
+    For each class present: pixels, mean confidence, and `parts`, its connected areas, largest
+    first, each with pixels, mean confidence and box [left, top, width, height].
+    """
     found = []
     for index in np.unique(prediction.labels[prediction.labels > 0]).tolist():
         areas, count = ndimage.label(prediction.labels == index, np.ones((3, 3)))

@@ -11,7 +11,7 @@ import torch
 
 
 class Window(NamedTuple):
-    """One tile along one axis, in pixels: what is predicted and which part of it is kept."""
+    """One tile along one axis, in pixels: the predicted range and the part of it that is kept."""
 
     start: int
     stop: int

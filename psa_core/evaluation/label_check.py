@@ -1,4 +1,4 @@
-"""Label check: what is suspicious about pseudo labels, told without any true mask."""
+"""Label check: find suspicious pseudo labels without true masks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ COLUMNS = ["image", "object", "empty", "flooded", "margin", "class", "share", "m
 
 
 def check(row: ImageRow, labels: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
-    """What can be said of one image's pseudo label, one row per image-level label.
+    """Check one image's pseudo label; one row per image-level label.
 
     labels: uint8 [H, W] class indices. scores: float [K + 1, h, w], at least 0, those of the walk.
-    Returns COLUMNS. Of the image, the same in each row: object, the per cent of pixels that are not
-    background; empty, none is; flooded, more than FLOODED per cent are; margin, the mean over cells
-    of the best score minus the second best, of scores that sum to 1. Of the class: share, its per
-    cent of the pixels; missing, it has none.
+    Returns COLUMNS. The same in each row, for the image: object, per cent of pixels that are not
+    background; empty, object is 0; flooded, object is above FLOODED; margin, best minus second-best
+    score, normalised to sum to 1, averaged over cells. For the class: share, its per cent of the
+    pixels; missing, share is 0.
     """
     pixels = np.bincount(labels.ravel(), minlength=256)
     foreground = 100 * (labels.size - pixels[0]) / labels.size

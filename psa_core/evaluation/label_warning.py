@@ -1,6 +1,6 @@
-"""What a run says of its label check.
+"""The warning that a run prints after its label check.
 
-Apart from `label_check`, so that another sentence here does not make the pseudo labels again.
+Separate from `label_check`, so that rewording it does not rerun the pseudo labels.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-MANY = 10  # one suspicious image in so many is usual; more give a warning
+MANY = 10  # up to one suspicious image in 10 is normal; more give a warning
 
 
 def read_checks(paths: Iterable[str | Path]) -> pd.DataFrame:
@@ -32,8 +32,8 @@ def suspicious(table: pd.DataFrame) -> pd.Series:
 def warning(table: pd.DataFrame) -> str:
     """One line with a remedy, if more than one of MANY images is suspicious; otherwise "".
 
-    It is also given, and names the class, if more than half of the images with a label are
-    suspicious or lack that class.
+    Also warns, naming the class, if more than half of the images of a class are suspicious or lack
+    it; if that is true of all classes, the first warning says enough.
 
     table: rows of `check` of several images.
     """
@@ -56,7 +56,7 @@ def warning(table: pd.DataFrame) -> str:
 
 
 def _remedy(empty: int, flooded: int) -> str:
-    """By which of the two kinds is at least twice as frequent as the other."""
+    """The remedy for the kind that is at least twice as frequent as the other."""
     if empty >= 2 * flooded:
         return "set walk.alpha to a number and raise it, which weakens the background"
     if flooded >= 2 * empty:

@@ -11,8 +11,8 @@ from psa_core.method.dcrf import dense_crf
 from psa_core.method.maps import otsu_exponent, resize, with_background
 from psa_core.runtime.artifacts import IGNORE
 
-# Chosen on photographs of animals: the areas are as large and as right as with exponents tuned by
-# masks. The paper's 4 and 24 have the same ratio as 1 and 6.
+# Chosen on photographs of animals, where the areas are as large and as accurate as with exponents
+# tuned with masks.
 LOW, HIGH = 0.5, 6.0
 
 
@@ -35,7 +35,7 @@ def affinity_labels(
     confident foreground.
     alpha_high: exponent that weakens the background; pixels still labelled background are
     confident background.
-    Both are relative to `maps.otsu_exponent` if they are "auto": LOW and HIGH times it.
+    If "auto", they are LOW and HIGH times `maps.otsu_exponent`.
     scale: factor by which the CRF sees the image resized. Below 1 saves time at little loss, since
     AffinityNet reads one label per cell of 8 x 8 pixels.
     dcrf: keyword arguments of `dense_crf`, with sxy in pixels of the full image.

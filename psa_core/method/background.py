@@ -12,7 +12,7 @@ from psa_core.method.walk import propagate_each
 
 EXPONENTS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0)
 BELOW_OTSU = 2
-LEAST_AREA = 0.005  # as a share of the image, below which areas count as equal
+LEAST_AREA = 0.005  # share of the image; far smaller areas count as equal
 
 
 def walk_with_background(
@@ -55,15 +55,15 @@ def walk_with_background(
 def best_exponent(
     backgrounds: np.ndarray, maps: np.ndarray, weights: np.ndarray, *, gamma: float
 ) -> int:
-    """The exponent whose label map has the border with the least weights, as an index.
+    """Index of the exponent whose label map has the border of least mean weight.
 
     backgrounds: float [A, h, w], the walked background of each of EXPONENTS.
     maps: float [K, h, w], the walked class maps.
     weights: float [P, h, w], affinities to the power of beta; NaN outside the map.
-    A border that lies on an edge of the image cuts pairs that the walk hardly crosses. Exponents
-    that are more than BELOW_OTSU places before the one of `like_otsu` do not count: the labels of
-    small ones flood the image, whose own edges cut nothing. If no other label map has a border,
-    the exponent of `like_otsu` is taken.
+    A border along the edges in the picture separates pairs of low affinity. Exponents more than
+    BELOW_OTSU places before that of `like_otsu` are excluded, since their labels may flood the
+    image and then have almost no border. If no remaining label map has a border, the exponent of
+    `like_otsu` is taken.
     """
     best = maps.max(0)
     objects = best > backgrounds  # [A, h, w]
@@ -74,7 +74,7 @@ def best_exponent(
 
 
 def like_otsu(objects: np.ndarray, best: np.ndarray) -> int:
-    """The exponent whose object is as large as that of Otsu's threshold, as an index.
+    """Index of the exponent whose object area is closest to that of Otsu's threshold.
 
     objects: bool [A, h, w], the object of each exponent. best: float [h, w], the best class map.
     """
@@ -86,7 +86,7 @@ def like_otsu(objects: np.ndarray, best: np.ndarray) -> int:
 
 
 def mean_cut_weight(labels: np.ndarray, weights: np.ndarray, *, gamma: float) -> np.ndarray:
-    """Mean weight of the pairs of cells that have two labels, for each of several label maps.
+    """Mean weight of the pairs of cells with different labels, for each of several label maps.
 
     labels: int [A, h, w]. weights: float [P, h, w], of each cell and its neighbour at offset p of
     `neighbour_offsets(gamma)`.

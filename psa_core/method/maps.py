@@ -41,7 +41,7 @@ def otsu_exponent(maps: np.ndarray) -> float:
 
 
 def otsu_threshold(values: np.ndarray) -> float:
-    """Otsu's threshold (1979): the one that leaves the least variance within both parts.
+    """Otsu's threshold (1979), which minimises the variance within the two parts.
 
     values: float of any shape, not all equal. Returns a number between two of them.
     """

@@ -48,7 +48,9 @@ def predict(
     Raises ValueError if the network's outputs are not finite.
     """
     found = probabilities(network, images, scales=scales, flip=flip, dcrf=dcrf)
-    return best_class(found, size or images[0].shape[:2])[0].cpu().numpy()
+    size = size or images[0].shape[:2]
+    # One image at a time: photographs may be far larger than what the network saw of them.
+    return np.concatenate([best_class(each[None], size)[0].cpu().numpy() for each in found])
 
 
 @torch.inference_mode()
@@ -64,8 +66,8 @@ def probabilities(
 
     images: uint8 [H, W, 3], all of one size. scales: factors on the image's size.
     flip: also average over the mirror image.
-    dcrf: keyword arguments of `dense_crf`, which refines the averages; None or no iterations skip
-    it.
+    dcrf: keyword arguments of `dense_crf`, which refines the averages; skipped if None or if
+    iterations is 0.
     Returns float32 [B, C + 1, H, W] on the network's device, background first; the sum over the
     classes is 1.
     Raises ValueError if the network's outputs are not finite.
@@ -118,13 +120,14 @@ def best_class(
 
 
 def refine(image: np.ndarray, probabilities: np.ndarray, **dcrf: Any) -> np.ndarray:
-    """Class probabilities after a dense CRF, which sees only classes that may win a pixel.
+    """Class probabilities after a dense CRF of the classes that may win a pixel.
 
     image: uint8 [H, W, 3]. probabilities: float32 [C + 1, H, W]. dcrf: see `dense_crf`.
-    Returns float32 [C + 1, H, W]; a class whose probability is nowhere above LEAST_PROBABILITY has
+    Returns float32 [C + 1, H, W]; a class that is nowhere the best nor above LEAST_PROBABILITY has
     0, since the time of the CRF grows with the number of classes.
     """
-    seen = np.flatnonzero(probabilities.max((1, 2)) > LEAST_PROBABILITY)
+    likely = np.flatnonzero(probabilities.max((1, 2)) > LEAST_PROBABILITY)
+    seen = np.union1d(likely, probabilities.argmax(0))
     refined = np.zeros_like(probabilities)
     refined[seen] = dense_crf(image, probabilities[None, seen], **dcrf)[0]
     return refined

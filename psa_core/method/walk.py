@@ -17,7 +17,8 @@ CELLS = 47 * 63  # of the map of an image of 375 x 500 pixels
 
 
 def steps(t: int, cells: int) -> int:
-    """Number of steps for a map of some cells that spreads scores as far as t steps on CELLS.
+    """Number of steps on a map of `cells` cells that spread scores as far as t steps on CELLS do,
+    relative to the size of the map.
 
     The distance that a walk covers grows with the square root of its steps, and lengths in a map
     with the square root of its cells.

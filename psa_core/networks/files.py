@@ -1,4 +1,4 @@
-"""Files of networks: safetensors with metadata that rebuild a network and tell what it is."""
+"""Network files: safetensors whose metadata describe the network and suffice to rebuild it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_network(
     classes: Sequence[str],
     **about: object,
 ) -> None:
-    """Write a network's weights with what `read_metadata` tells. Equal networks, equal bytes.
+    """Write a network's weights and metadata. Equal networks give equal bytes.
 
     stage: "cam", "affinity" or "segmentation". settings: the arguments with which `build` rebuilds
     it. classes: names of the object classes in the order of their indices.

@@ -1,8 +1,9 @@
-"""What a network file tells about its network, without its weights. Imports no torch."""
+"""Metadata of network files. Imports no torch."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import safetensors
@@ -19,7 +20,7 @@ def encode(metadata: dict) -> dict[str, str]:
 
 
 def read_metadata(path: str | Path) -> dict:
-    """What a network file tells.
+    """Read the metadata of a network file.
 
     Returns builtins: `format`; `stage`; `classes`, the names of indices 1..C; `settings`, section
     `network` of the stage; `preprocessing`, which the network applies itself: mean and standard
@@ -48,8 +49,23 @@ def read_metadata(path: str | Path) -> dict:
     return metadata
 
 
+def check_frozen(paths: Iterable[str | Path], classes: Sequence[str]) -> None:
+    """Check the networks of a run with `freeze`: that they exist and are for these classes.
+
+    Raises ValueError, with the file and the remedy, for the first that does not fit.
+    """
+    for path in paths:
+        if not Path(path).exists():
+            raise ValueError(f"freeze: true, but there is no {path}; run without it first")
+        if (known := read_metadata(path)["classes"]) != list(classes):
+            raise ValueError(
+                f"freeze: true, but {path} is for the classes {', '.join(known)}, and the data set "
+                f"has {', '.join(classes)}; set dataset.classes to those, or train without freeze"
+            )
+
+
 def find_metadata(path: str | Path) -> dict | None:
-    """The same of any safetensors file; None if it is not of this workflow.
+    """The metadata of any safetensors file; None if this workflow did not write it.
 
     Raises ValueError, with the file, if it is damaged.
     """

@@ -34,10 +34,10 @@ def predictions(
 
     predict: takes rows and their images, uint8 [H, W, 3] of equal size; returns one result per row.
     It runs in other threads than the caller.
-    longest_side: the images are resized to it first, in pixels; None leaves them as they are.
+    longest_side: images are first resized to it, in pixels; None: no resizing.
     device: a GPU gets batches of up to BATCH_PIXELS, which changes the order of the rows. On a CPU
     batches are not faster; it gets `side_by_side` images at once, which share torch's threads.
-    batch: another number of images per batch, at most.
+    batch: maximum number of images per batch, in place of BATCH_PIXELS.
     Meanwhile the next READERS batches are decoded. An error in predict gets a note of its images.
     Raises DatasetError naming an image that cannot be decoded, ValueError naming one whose size
     differs from the index.
@@ -95,8 +95,8 @@ def batches(
 ) -> Iterator[list[ImageRow]]:
     """Group rows of equal size into batches of at most `pixels` pixels, but at least one image.
 
-    most: number of images of a batch at most.
-    longest_side: pixels count after the images are resized to it; None leaves them as they are.
+    most: maximum number of images per batch.
+    longest_side: pixels are counted after resizing to it; None: no resizing.
     """
     open_groups: defaultdict[tuple[int, int], list[ImageRow]] = defaultdict(list)
     for row in images:

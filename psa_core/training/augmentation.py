@@ -113,7 +113,7 @@ class EpochSampler(Sampler):
     The order is a function of seed and epoch alone, so a resumed training sees the same batches as
     an unbroken one, whatever the workers had already loaded.
 
-    length: number of images. passes: how often an epoch goes over them.
+    length: number of images. passes: number of passes over them per epoch.
     batch_size: images per step over all devices; those left over at the end of a pass are skipped.
     rank, world_size: this process takes part `rank` of `world_size` equal parts of each batch.
     start: number of steps already done. Their keys are skipped but still count in the length, as

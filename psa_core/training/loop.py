@@ -41,7 +41,7 @@ class Examples(NamedTuple):
     images: rows of the image tables.
     targets: for each image a float tensor [C] of zeros and ones, or the path of a label map.
     classes: names of the object classes, in the order of their indices.
-    root: folder of the data set, whose name the network's file tells.
+    root: folder of the data set; its name goes into the network file.
     cache: file written by `cache.write_cache`, read in place of the image files, or None.
     """
 
@@ -141,10 +141,11 @@ def train(
 def length_of(
     images: int, epochs: int, batch_size: int, least_steps: int, *, devices: int = 1
 ) -> dict[str, int]:
-    """How long a number of images is trained on: {"epochs", "passes", "batch_size"}.
+    """Length of a training on so few or many images: {"epochs", "passes", "batch_size"}.
 
-    epochs, batch_size: for many images. A batch has at most all images, as many on each of the
-    devices. Each epoch has as many passes over the images as make `least_steps` steps in all.
+    epochs, batch_size: as configured. The batch size is reduced to the number of images if that is
+    smaller, and stays a multiple of the devices. `passes` per epoch is the smallest number that
+    gives at least `least_steps` steps in all.
     """
     batch_size = min(batch_size, max(1, images // devices) * devices)
     steps = max(1, images // batch_size)
@@ -180,7 +181,7 @@ def fit(
     losses: returns the named loss terms of a batch; "loss" is the one to minimise.
     images: their seed also determines their order and the dropout.
     batch_size: number of images in a step over all devices.
-    passes: over the images in each epoch.
+    passes: number of passes over the images in each epoch.
     optimizer: keyword arguments of `build_optimizer`.
     folder: holds the last checkpoint while the training lasts.
     stamp: builtins that the weights depend on; a checkpoint with another stamp is deleted.
@@ -192,7 +193,7 @@ def fit(
     if len(images) < batch_size:
         raise ValueError(
             f"{len(images)} training images are fewer than one batch of {batch_size}: "
-            "add images, or lower training.batch_size"
+            "add images, or lower training.batch_size or devices"
         )
     if batch_size % machine.devices:
         raise ValueError(

@@ -2,7 +2,7 @@
 
 
 rule package_model:
-    """The segmentation model with all that it has to tell, in one file, and its model card."""
+    """The segmentation model with its metadata in one file, and its model card."""
     input:
         network="results/segmentation/network.safetensors",
         metrics=METRICS,

@@ -1,14 +1,16 @@
 """Networks that are not trained. Needs files of weights; makes results/{stage}/network.safetensors."""
 
+from psa_core.networks.metadata import check_frozen
+
 NETWORKS = [
     f"results/{s}/network.safetensors" for s in STAGES if s != "cam" or not config["cam"]["maps"]
 ]
-if config["freeze"] and (missing := [file for file in NETWORKS if not os.path.exists(file)]):
-    raise ConfigError(f"freeze: true, but there is no {', '.join(missing)}; run without it first")
+if config["freeze"]:
+    check_frozen(NETWORKS, DATA.classes)
 if not config["freeze"]:
 
     rule import_network:
-        """The network of a stage that is not trained, from a file of weights alone."""
+        """The network of a stage with `train: false`, from its file of weights."""
         input:
             classes=CLASSES,
             weights=lambda w: weights_of(w.stage),

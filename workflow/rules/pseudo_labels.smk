@@ -1,6 +1,6 @@
 """Pseudo labels. Needs walk scores and images; makes results/pseudo_labels/{image}.png.
 
-{shard}.csv says which labels are suspicious; the rule metrics joins those of the training images.
+{shard}.csv has the label check; the rule metrics joins those of the training images in check.csv.
 """
 
 CHECK = "results/pseudo_labels/check.csv"
