@@ -6,11 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_data import SHARDS, TRAIN, VAL, Stubbed, add, write_image, write_labels, write_mask
+from small_data import (
+    SHARDS,
+    TRAIN,
+    VAL,
+    Stubbed,
+    add,
+    write_image,
+    write_labels,
+    write_mask,
+    write_networks,
+)
 
 from psa_core.datasets.contents import Digests
 from psa_core.datasets.inventory import Inventory
-from psa_core.networks.files import write_tensors
 
 TARGETS = ("results/metrics.csv", "results/tables/segmentation.csv")
 THEIRS = ("--config", "cam={maps: theirs}")
@@ -182,18 +191,8 @@ def test_a_removed_image_reruns_the_trainings_even_if_its_shard_is_empty_then(ru
     assert planned == everything(run)
 
 
-def write_networks(run: Stubbed, classes: list[str]) -> None:
-    """Networks for these classes in place of the stubs, as old as those."""
-    for stage in ("cam", "affinity", "segmentation"):
-        path = run.folder / f"results/{stage}/network.safetensors"
-        times = path.stat()
-        write_tensors(path, {}, {"classes": classes})
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-
 def test_frozen_networks_label_added_images(run):
     """Only the shards of the four images run, and no training."""
-    write_networks(run, ["cat", "dog"])
     frozen, targets = ("--config", "freeze=true"), ("results/metrics.csv",)
     assert plan(run, *frozen, targets=targets) == {}
     added = ["t50", "t51", "t52", "t53"]
@@ -211,13 +210,12 @@ def test_frozen_networks_label_added_images(run):
 
 
 def test_frozen_networks_must_have_the_classes(run):
-    write_networks(run, ["cat", "cow"])
+    write_networks(run.folder, ["cat", "cow"])
     with pytest.raises(RuntimeError, match="is for the classes cat, cow, and the data set has cat"):
         plan(run, "--config", "freeze=true")
 
 
 def test_frozen_networks_that_are_missing_are_named(run):
-    write_networks(run, ["cat", "dog"])
     (run.folder / "results/affinity/network.safetensors").unlink()
     with pytest.raises(RuntimeError, match="freeze: true, but there is no results/affinity"):
         plan(run, "--config", "freeze=true")

@@ -20,6 +20,7 @@ TARGETS = ["all", SWEEP, *(f"results/tables/{table}.csv" for table in TABLES), *
 
 # In place of each script: tiny files for all that a rule declares, or leaves beside a manifest.
 STUB = """
+import json
 from pathlib import Path
 
 
@@ -44,7 +45,13 @@ for output in files:
                 lines.append(f"0  {Path(pattern.format(image)).name}")
     if "names" in snakemake.params.keys():
         lines = snakemake.params.names
-    output.write_text("".join(f"{line}\\n" for line in lines))
+    if output.suffix == ".safetensors":  # without tensors; a plan with `freeze` reads its classes
+        classes = Path(snakemake.input.get("classes", "/dev/null")).read_text().split()
+        about = json.dumps({"format": 1, "classes": classes})
+        header = json.dumps({"__metadata__": {"psa": about}}).encode()
+        output.write_bytes(len(header).to_bytes(8, "little") + header)
+    else:
+        output.write_text("".join(f"{line}\\n" for line in lines))
 """
 
 
