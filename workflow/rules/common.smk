@@ -14,14 +14,7 @@ import yaml
 
 from psa_core.datasets.contents import Digests
 from psa_core.datasets.inventory import Inventory
-from psa_core.runtime.config import (
-    STAGES,
-    ConfigError,
-    cached_side,
-    check_data,
-    complete,
-    file_of_weights,
-)
+from psa_core.runtime.config import STAGES, cached_side, check_data, complete, file_of_weights
 from psa_core.runtime.provenance import code_digest
 
 # A preset given by --configfile stands alone; defaults come from the schema.
