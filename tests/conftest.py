@@ -1,5 +1,6 @@
 """Small images and one thread: what is tested is the arithmetic, not the speed."""
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -98,3 +99,13 @@ def stubbed_voc(shared) -> Stubbed:
     """The same on a devkit of VOC."""
     base = shared("stubbed_voc", lambda base: stubbed_run(base, devkit=True))
     return Stubbed(base / "voc", base / "project_voc")
+
+
+@pytest.fixture
+def restored():
+    """Put back the logging and the threads of the process, which a command of `psa` sets."""
+    root, threads = logging.getLogger(), torch.get_num_threads()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    torch.set_num_threads(threads)

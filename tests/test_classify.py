@@ -1,7 +1,5 @@
 """`psa classify`: scores by hand, the table of labels that it proposes."""
 
-import logging
-
 import numpy as np
 import pytest
 import torch
@@ -12,6 +10,8 @@ from psa_core.datasets.formats import folder
 from psa_core.delivery import classify, cli
 from psa_core.networks.builder import build
 from psa_core.networks.files import write_network
+
+pytestmark = pytest.mark.usefixtures("restored")
 
 SETTINGS = {"backbone": "resnet18", "output_stride": 32, "frozen_stages": 0}
 SETTINGS |= {"channels": None, "dropout": 0.0}
@@ -30,16 +30,6 @@ class Mean(nn.Module):
     def forward(self, images):
         self.sizes.append(tuple(images.shape[2:]))
         return images.mean((2, 3))
-
-
-@pytest.fixture(autouse=True)
-def restored():
-    """The command sets up the process's logging and threads; put them back for other tests."""
-    root, threads = logging.getLogger(), torch.get_num_threads()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

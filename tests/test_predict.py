@@ -1,7 +1,6 @@
 """`psa predict`: the workflow's own bytes, whatever was interrupted; options; what is refused."""
 
 import json
-import logging
 import os
 import shutil
 import signal
@@ -44,16 +43,7 @@ IMAGES = {
 }
 VAL = [name for name in IMAGES if "v" in name]
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def restored():
-    """The command sets up the process's logging and threads; put them back for other tests."""
-    root, threads = logging.getLogger(), torch.get_num_threads()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("restored")
 
 
 class Run(NamedTuple):

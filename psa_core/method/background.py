@@ -11,7 +11,7 @@ from psa_core.method.pairs import neighbour_offsets, pair_slices
 from psa_core.method.walk import propagate_each
 
 EXPONENTS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0)
-BELOW_OTSU = 2
+BELOW_OTSU = 2  # places in EXPONENTS
 LEAST_AREA = 0.005  # share of the image; far smaller areas count as equal
 
 
