@@ -33,6 +33,7 @@ rule all:
         METRICS,
         "results/model.safetensors",
         "results/figures/stages.png",
+        "results/figures/exponents.png",
         "results/figures/predictions.png" if DATA.images["val"] else [],
         "results/submission.tar.gz" if DATA.images["test"] else [],
         "results/figures/metrics.png" if DATA.scored["train"] or DATA.scored["val"] else [],

@@ -203,9 +203,9 @@ def _of_halves(run: Run) -> list[pd.DataFrame]:
                 (read_label_map(results / f"dataset/masks/{image}.png"), predict(image))
                 for image in images
             )
-            confusion = metrics.confusion_matrix(pairs, len(names))
+            matrices = metrics.confusion_matrices(pairs, len(names))
             tables.append(
-                metrics.scores(confusion, names, stage=stage, split=half, images=len(images))
+                metrics.scores(matrices, names, stage=stage, split=half, images=len(images))
             )
     return tables
 

@@ -54,15 +54,14 @@ def network(tmp_path):
     return path
 
 
-def test_scores_are_the_sigmoid_of_the_logits_at_the_size_of_the_training():
+def test_scores_are_the_sigmoid_of_the_logits():
     image = np.zeros((48, 64, 3), np.uint8)
     image[..., 0] = 255
     network = Mean()
-    found = classify.scores(network, [image, 255 - image], 80)
+    found = classify.scores(network, [image, 255 - image])
     np.testing.assert_allclose(found[0], 1 / (1 + np.exp([-1.0, 0, 0])), rtol=1e-5)
     np.testing.assert_allclose(found[1], 1 / (1 + np.exp([0, -1.0, -1.0])), rtol=1e-5)
-    classify.scores(network, [image], None)
-    assert network.sizes == [(64, 80), (48, 64)]  # 60 and 80 to multiples of 8
+    assert network.sizes == [(48, 64)]
 
 
 def test_the_size_of_the_training_is_the_middle_of_its_range():
@@ -77,8 +76,8 @@ def test_tags_are_printed_and_written_as_labels_of_a_data_set(
     """The folder format reads them back; a name with a space stays whole."""
     means = {"red": [0.9, 0.2, 0.1], "green": [0.3, 0.6, 0.7], "black": [0.1, 0.4, 0.2]}
 
-    def scores(_, pixels, longest_side):
-        assert longest_side == 80
+    def scores(_, pixels):
+        assert pixels[0].shape == (60, 80, 3)  # the middle of 64 and 96
         red, green, _ = pixels[0][0, 0]
         return np.array([means["red" if red > 100 else "green" if green > 100 else "black"]])
 
@@ -103,6 +102,22 @@ def test_tags_are_printed_and_written_as_labels_of_a_data_set(
     source = folder.read({"format": "folder", "root": str(images.parent), "val_fraction": 0})
     assert source.problems == []
     assert source.labels == {"red": ["polar bear"], "sub__green": ["cat", "dog"]}
+
+
+@pytest.mark.parametrize(("given", "shape"), [("0", (48, 64, 3)), ("128", (96, 128, 3))])
+def test_another_size(images, network, monkeypatch, given, shape):
+    seen = []
+    monkeypatch.setattr(
+        classify, "scores", lambda _, pixels: [seen.append(pixels[0].shape) or np.zeros(3)]
+    )
+    path = str(images / "red.jpg")
+    assert cli.main(["classify", str(network), path, "--longest-side", given]) == 0
+    assert seen == [shape]
+
+
+def test_a_size_of_a_few_pixels_is_refused(images, network, capsys):
+    assert cli.main(["classify", str(network), str(images), "--longest-side", "20"]) == 2
+    assert "--longest-side: 20 is below 64 pixels" in capsys.readouterr().err
 
 
 def test_another_threshold(images, network, monkeypatch, capsys):

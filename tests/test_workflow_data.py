@@ -92,6 +92,8 @@ def write_stages(run: Path) -> None:
     empty = np.zeros((48, 64), np.uint8)
     checks = pd.concat(label_check.check(row, empty, np.ones((2, 3, 4))) for row in rows)
     write_table(results / "pseudo_labels/train_aug_0.csv", checks)
+    exponents = pd.DataFrame({"image": TRAIN, "exponent": 8.0})
+    write_table(results / "walk/exponents/train_aug_0.csv", exponents)
     (results / "affinity/edges").mkdir(parents=True)
     networks = [f"{stage}/network.safetensors" for stage in TRAINED if stage != "segmentation"]
     for file in ("affinity/edges/train_aug_0.h5", *networks):
@@ -111,7 +113,7 @@ def unscored(tmp_path_factory) -> Path:
     config = write_folder(run)
     write_stages(run)
     last = ["list_names", "index_images", "metrics", "figure_stages", "figure_predictions", "all"]
-    last.append("package_model")
+    last += ["package_model", "figure_exponents"]
     snakemake(run, "--allowed-rules", *last, "--", "all", config=config)
     return run
 
@@ -121,9 +123,10 @@ def test_folder_without_masks_has_all_but_scores(unscored):
     assert {path.name for path in (results / "figures").iterdir()} == {
         "stages.png",
         "predictions.png",
+        "exponents.png",
     }
     assert (results / "metrics.csv").read_text() == (
-        "stage,split,class,iou,precision,recall,images\n"
+        "stage,split,class,iou,precision,recall,missed,flooded,confused,border,images\n"
     )
     assert "no true masks" in (results / "model_card.md").read_text()
     assert not (results / "metrics").exists()
@@ -144,7 +147,7 @@ def test_folder_plans_what_its_masks_and_val_allow(tmp_path):
     runs = [DryRun(tmp_path, each, targets=("all",)) for each in (config, unsplit)]
     rules = ["index_images", *PER_SHARD, *(f"train_{s}" for s in ("cam", "affinity"))]
     trained = dict.fromkeys([*rules, "train_segmentation", "metrics", "figure_stages"], 1)
-    trained["package_model"] = 1
+    trained |= {"package_model": 1, "figure_exponents": 1}
     val = {"index_images": 2, "predict_segmentation": 1, "figure_predictions": 1}
     assert jobs_to_run(runs) == [trained | {"list_names": 1} | val, trained | {"list_names": 1}]
 

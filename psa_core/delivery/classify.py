@@ -13,7 +13,14 @@ import torch
 from torch import nn
 
 from psa_core.datasets.index import ImageRow
-from psa_core.delivery.images import check_images, cores, file_name, find_images, say_problems
+from psa_core.delivery.images import (
+    check_images,
+    check_longest_side,
+    cores,
+    file_name,
+    find_images,
+    say_problems,
+)
 from psa_core.networks.backbone import scaled, to_batch
 from psa_core.networks.files import read_network
 from psa_core.networks.metadata import read_metadata
@@ -38,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--longest-side",
         type=int,
         metavar="PIXELS",
-        help="resize images to this (default: the middle of what the network was trained on)",
+        help="resize images to this longest side first, 0 for as they are (default: the middle of "
+        "what the network was trained on)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
     parser.add_argument("--threads", type=int, default=cores(), help="CPU cores (default: all)")
@@ -52,17 +60,20 @@ def run(options: argparse.Namespace) -> int:
             f"{options.network}: a network of the stage {metadata['stage']}, which knows no tags; "
             "choose results/cam/network.safetensors"
         )
+    check_longest_side(options.longest_side)
     images = find_images(options.images, listed=options.list)
     rows, problems = check_images(images, threads=options.threads)
     device = open_device(options.device, options.threads)
     network = read_network(options.network, device)
-    longest_side = options.longest_side or trained_side(metadata)
+    longest_side = options.longest_side
+    if longest_side is None:
+        longest_side = trained_side(metadata)
     names, found = metadata["classes"], {}
 
     def predict(_: Sequence[ImageRow], pixels: Sequence[np.ndarray]) -> np.ndarray:
-        return scores(network, pixels, longest_side)
+        return scores(network, pixels)
 
-    results = inference.predictions(predict, rows, device)
+    results = inference.predictions(predict, rows, device, longest_side=longest_side or None)
     for row, values in logs.progress(results, total=len(rows), label="images"):
         order = np.argsort(-values, kind="stable")
         tags = [names[i] for i in order if values[i] >= options.threshold]
@@ -81,17 +92,13 @@ def trained_side(metadata: dict) -> int | None:
 
 
 @torch.inference_mode()
-def scores(
-    network: nn.Module, images: Sequence[np.ndarray], longest_side: int | None
-) -> np.ndarray:
+def scores(network: nn.Module, images: Sequence[np.ndarray]) -> np.ndarray:
     """Scores float32 [B, C] of the classes in [0, 1], the sigmoid of the CAM network's logits.
 
     images: uint8 [H, W, 3], all of one size.
-    longest_side: images are first resized to it, in pixels; None: no resizing.
     """
     device = next(network.parameters()).device
-    scale = longest_side / max(images[0].shape[:2]) if longest_side else 1.0
-    pixels = scaled(to_batch(images, device), scale, network.backbone.stride)
+    pixels = scaled(to_batch(images, device), 1.0, network.backbone.stride)
     with half_precision(device):
         logits = network(pixels)
     check_finite(logits)

@@ -11,6 +11,8 @@ from pathlib import Path
 from psa_core.datasets.formats.source import IMAGE_SUFFIXES, PROBLEMS_SHOWN, DatasetError
 from psa_core.datasets.index import ImageRow, examine
 
+SMALLEST_SIDE = 64  # as in config/schema.yaml
+
 
 def find_images(
     given: Iterable[str], *, listed: str | Path | None = None, output: str | Path | None = None
@@ -41,6 +43,12 @@ def find_images(
         shown = problems[:PROBLEMS_SHOWN] + ([f"... and {more} more"] if more > 0 else [])
         raise DatasetError("\n".join(shown))
     return dict(sorted(found.items()))
+
+
+def check_longest_side(pixels: int | None) -> None:
+    """Raise ValueError for a --longest-side that is neither 0 nor usable; None is the default."""
+    if pixels and pixels < SMALLEST_SIDE:
+        raise ValueError(f"--longest-side: {pixels} is below {SMALLEST_SIDE} pixels; try 500, or 0")
 
 
 def _given(

@@ -14,7 +14,13 @@ from pathlib import Path
 from PIL import Image
 
 from psa_core.datasets.index import ImageRow, read_image
-from psa_core.delivery.images import check_images, cores, find_images, say_problems
+from psa_core.delivery.images import (
+    check_images,
+    check_longest_side,
+    cores,
+    find_images,
+    say_problems,
+)
 from psa_core.delivery.prediction import Prediction, Settings, overlay, predictor, record
 from psa_core.networks.files import read_network
 from psa_core.networks.metadata import read_metadata
@@ -40,7 +46,6 @@ KINDS = {
 MADE_WITH = "made_with.json"
 SOURCES = "sources.json"
 SMALLEST_TILE = 256
-SMALLEST_SIDE = 64  # as in config/schema.yaml
 DCRF = {
     "iterations": 10,
     "gaussian": {"sxy": 3, "compat": 3},
@@ -164,10 +169,7 @@ def settings_of(options: argparse.Namespace, metadata: dict) -> Settings:
         dcrf = None
     if options.crf is not None:
         dcrf = (dcrf or DCRF) if options.crf else None
-    if options.longest_side and options.longest_side < SMALLEST_SIDE:
-        raise ValueError(
-            f"--longest-side: {options.longest_side} is below {SMALLEST_SIDE} pixels; try 500, or 0"
-        )
+    check_longest_side(options.longest_side)
     longest_side = of_run.get("longest_side")
     if options.longest_side is not None:
         longest_side = options.longest_side or None

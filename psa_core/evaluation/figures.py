@@ -17,6 +17,14 @@ from psa_core.runtime.artifacts import IGNORE, VOC_PALETTE, replacing
 
 matplotlib.use("Agg")
 COLOURS = np.array(VOC_PALETTE, np.uint8).reshape(256, 3)
+# Of Okabe and Ito's palette, which colour-blind people can tell apart.
+LOSS_COLOURS = {
+    "iou": "#BBBBBB",
+    "border": "#F0E442",
+    "missed": "#0072B2",
+    "flooded": "#D55E00",
+    "confused": "#CC79A7",
+}
 NEUTRAL = np.array([235, 235, 235], np.uint8)
 
 
@@ -86,6 +94,35 @@ def bars(metrics: pd.DataFrame) -> Figure:
     return axis.figure
 
 
+def losses(metrics: pd.DataFrame) -> Figure:
+    """Stacked bars of the IoU of each class and of what it loses, one panel per stage.
+
+    metrics: rows of `metrics.scores` of several stages.
+    """
+    stages = list(metrics.groupby(["stage", "split"], sort=False))
+    classes = metrics["class"].nunique()
+    figure, axes = plt.subplots(
+        1,
+        max(1, len(stages)),
+        figsize=(2.6 * len(stages) + 1.5, 0.28 * classes + 1.3),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis, ((stage, split), rows) in zip(axes[0], stages, strict=False):
+        left = np.zeros(len(rows))
+        for part, colour in LOSS_COLOURS.items():
+            width = rows[part].fillna(0).to_numpy()
+            axis.barh(rows["class"], width, left=left, color=colour, label=part)
+            left += width
+        axis.set(title=f"{stage} ({split})", xlim=(0, 100), xlabel="% of the union")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].invert_yaxis()
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    return figure
+
+
 def walk_sweep(table: pd.DataFrame) -> Figure:
     """Heat maps of the mIoU over beta and t, one panel per alpha, with the best framed.
 
@@ -117,6 +154,25 @@ def walk_sweep(table: pd.DataFrame) -> Figure:
                 axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="red"))
     axes[0, 0].set_ylabel("beta")
     figure.colorbar(picture, ax=axes, label="mIoU (%)", shrink=0.8)
+    return figure
+
+
+def counts(table: pd.DataFrame) -> Figure:
+    """Numbers in a grid that is darker where they are a greater share of their row.
+
+    table: int, at least 0; its index and columns have names.
+    """
+    figure, axis = plt.subplots(
+        figsize=(0.55 * table.shape[1] + 2, 0.35 * table.shape[0] + 1), layout="constrained"
+    )
+    shares = table.div(table.sum(axis=1), axis=0)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axis.set_xticks(range(table.shape[1]), [f"{value:g}" for value in table.columns])
+    axis.set_yticks(range(table.shape[0]), table.index)
+    axis.set_xlabel(table.columns.name)
+    for (y, x), number in np.ndenumerate(table.to_numpy()):
+        colour = "white" if shares.iloc[y, x] > 0.5 else "black"
+        axis.text(x, y, str(number), ha="center", va="center", color=colour)
     return figure
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from psa_core.runtime.artifacts import read_table
+
 MANY = 10  # up to one suspicious image in 10 is normal; more give a warning
 
 
 def read_checks(paths: Iterable[str | Path]) -> pd.DataFrame:
     """Tables of `check`, as `write_table` wrote them, in one; sorted by image id."""
-    names = {"image": str, "class": str}  # also those that look like a number
-    tables = [pd.read_csv(path, dtype=names, keep_default_na=False) for path in paths]
-    return pd.concat(tables).sort_values("image", kind="stable", ignore_index=True)
+    return pd.concat(map(read_table, paths)).sort_values("image", kind="stable", ignore_index=True)
 
 
 def suspicious(table: pd.DataFrame) -> pd.Series:

@@ -153,8 +153,13 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a .csv written by `write_table`; only an empty field is NaN, a class may be named NA."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    """Read a .csv written by `write_table`.
+
+    Only an empty field is NaN: a class may be named NA. Images and classes are text, even if all
+    look like numbers.
+    """
+    names = {"image": str, "class": str}
+    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
 
 
 def read_lines(path: str | Path) -> list[str]:

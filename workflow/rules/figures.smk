@@ -58,11 +58,12 @@ rule figure_predictions:
 
 
 rule figure_metrics:
-    """The score of every stage, as bars."""
+    """The score of every stage, and where its IoU is lost, as bars."""
     input:
         METRICS,
     output:
-        "results/figures/metrics.png",
+        scores="results/figures/metrics.png",
+        losses="results/figures/losses.png",
     log:
         "results/logs/figure_metrics.log",
     localrule: True
@@ -70,3 +71,19 @@ rule figure_metrics:
         code=code_of("figure_metrics"),
     script:
         "../scripts/figure_metrics.py"
+
+
+rule figure_exponents:
+    """Number of training images of each class by the exponent of their background in the walk."""
+    input:
+        images=tables("train_aug"),
+        exponents=EXPONENTS,
+    output:
+        "results/figures/exponents.png",
+    log:
+        "results/logs/figure_exponents.log",
+    localrule: True
+    params:
+        code=code_of("figure_exponents"),
+    script:
+        "../scripts/figure_exponents.py"

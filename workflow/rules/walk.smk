@@ -1,4 +1,9 @@
-"""Random walk. Needs class maps and edges; makes results/walk/scores/ and results/walk/labels/."""
+"""Random walk. Needs class maps and edges; makes results/walk/scores/ and results/walk/labels/.
+
+exponents/{shard}.csv has the exponent of each image's background, as chosen by `alpha: auto`.
+"""
+
+EXPONENTS = [f"results/walk/exponents/{shard}.csv" for shard in DATA.shards("train_aug")]
 
 
 rule run_walk:
@@ -11,6 +16,7 @@ rule run_walk:
     output:
         manifest="results/walk/scores/{shard}.txt",
         labels_manifest="results/walk/labels/{shard}.txt",
+        exponents="results/walk/exponents/{shard}.csv",
     log:
         "results/logs/run_walk/{shard}.log",
     benchmark:

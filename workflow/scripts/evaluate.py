@@ -28,6 +28,6 @@ with logs.stage(snakemake.log[0], stage=stage, split=split, settings=files.setti
         )
     else:
         predicted = (read_label_map(files.predicted.format(image)) for image in images)
-    confusion = metrics.confusion_matrix(zip(masks, predicted, strict=True), len(names))
-    table = metrics.scores(confusion, names, stage=stage, split=split, images=len(images))
+    matrices = metrics.confusion_matrices(zip(masks, predicted, strict=True), len(names))
+    table = metrics.scores(matrices, names, stage=stage, split=split, images=len(images))
     write_table(snakemake.output[0], table)

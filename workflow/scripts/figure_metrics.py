@@ -1,4 +1,4 @@
-"""The score of every stage, as bars."""
+"""The score of every stage, and where its IoU is lost, as bars."""
 
 from typing import TYPE_CHECKING
 
@@ -10,4 +10,6 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 with logs.stage(snakemake.log[0]):
-    figures.save(snakemake.output[0], figures.bars(read_table(snakemake.input[0])))
+    metrics = read_table(snakemake.input[0])
+    figures.save(snakemake.output.scores, figures.bars(metrics))
+    figures.save(snakemake.output.losses, figures.losses(metrics))
