@@ -59,7 +59,7 @@ def _print(run: DryRun) -> str:
             file.seek(0)
             printed = file.read()
             if end.code:
-                raise RuntimeError(printed) from None
+                raise RuntimeError(f"{printed}{end.code}") from None
     return printed
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from psa_core.datasets.formats.source import DatasetError
 from psa_core.runtime import logs
 
 
@@ -50,16 +51,36 @@ def test_log_tells_versions_facts_and_outcome(tmp_path, clock):
     assert "done in 2.3 s" in last
 
 
-def test_error_is_logged_with_its_traceback_and_raised_again(tmp_path, clock):
+def test_a_bug_is_logged_with_its_traceback(tmp_path, clock, capsys):
     clock(5, 8)
     path = tmp_path / "cam.log"
-    with pytest.raises(KeyError, match="nose"), logs.stage(path):
+    with pytest.raises(SystemExit) as stop, logs.stage(path):
         raise KeyError("nose")
-    text = path.read_text()
-    assert "ERROR failed after 3 s" in text
-    assert "Traceback" in text
-    assert "KeyError: 'nose'" in text
-    assert "done in" not in text
+    assert stop.value.code == 1
+    for text in (path.read_text(), capsys.readouterr().err):
+        assert f"failed after 3 s. {logs.BUG}: {path}" in text
+        assert text.count("Traceback") == text.count("KeyError: 'nose'") == 1
+        assert "done in" not in text
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (DatasetError("x.png: too small: enlarge it"), "x.png: too small: enlarge it"),
+        (PermissionError(13, "Permission denied", "y.png"), "y.png: Permission denied"),
+    ],
+)
+def test_an_error_of_the_user_is_one_message(tmp_path, clock, capsys, error, message):
+    clock(5, 8)
+    path = tmp_path / "cam.log"
+    with pytest.raises(SystemExit) as stop, logs.stage(path):
+        raise error
+    assert stop.value.code == 1
+    for text in (path.read_text(), capsys.readouterr().err):
+        assert text.endswith(f"failed after 3 s: {message}\n")
+        assert text.count(message) == 1
+        assert "Traceback" not in text
+        assert logs.BUG not in text
 
 
 def test_log_is_of_the_last_run_and_of_its_own_stage(tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from psa_core.datasets.index import ImageRow
+from psa_core.errors import UserError
 from psa_core.method.pseudo_labels import pseudo_labels
 from psa_core.runtime import parallel
 
@@ -75,7 +76,7 @@ def test_a_killed_process_is_reported(images):
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.05)
 
-    with pytest.raises(RuntimeError, match=r"killed at one of the images .*c.*memory"):
+    with pytest.raises(UserError, match=r"killed at one of the images .*c.*memory"):
         list(parallel.in_processes(call, images, processes=2))
 
 

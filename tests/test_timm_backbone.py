@@ -143,5 +143,5 @@ def test_missing_weights_are_explained(monkeypatch):
 
     network = TimmBackbone("resnet18", output_stride=32, pretrained=False).network
     monkeypatch.setattr("timm.create_model", offline)
-    with pytest.raises(RuntimeError, match=r"'resnet18': no route to host.*tf_efficientnet_lite0"):
+    with pytest.raises(ValueError, match=r"'resnet18': no route to host.*tf_efficientnet_lite0"):
         timm_backbone.load_imagenet_weights(network, "resnet18")

@@ -179,7 +179,7 @@ def test_missing_imagenet_weights_are_explained(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr("torchvision.models.VGG16_Weights.get_state_dict", offline)
-    with pytest.raises(RuntimeError, match=r"vgg16 from https://.*: no route to host. Without"):
+    with pytest.raises(ValueError, match=r"vgg16 from https://.*: no route to host. Without"):
         vgg16.imagenet_weights()
 
 

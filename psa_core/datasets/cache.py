@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from psa_core.datasets.index import read_image, resized
+from psa_core.errors import UserError
 from psa_core.runtime.artifacts import REBUILD, remove_left, replacing
 
 
@@ -59,22 +60,22 @@ def read_cached(cache: str | Path, path: str | Path) -> np.ndarray:
     """One image of the cache, uint8 [H, W, 3].
 
     The file is opened each time (0.2 ms), so that forked processes do not share an open file.
-    Raises ValueError naming a file that is broken or lacks the image.
+    Raises UserError naming a file that is broken or lacks the image.
     """
     try:
         with h5py.File(cache) as file:
             return file[str(path)][()]
     except (KeyError, OSError) as error:
-        raise ValueError(f"{cache}: no readable image {path} ({error}); {REBUILD}") from error
+        raise UserError(f"{cache}: no readable image {path} ({error}); {REBUILD}") from error
 
 
 def longest_side_of(cache: str | Path) -> str:
     """The `longest_side` that a cache was written with, as text ("None" for None).
 
-    Raises ValueError naming a broken file.
+    Raises UserError naming a broken file.
     """
     try:
         with h5py.File(cache) as file:
             return file.attrs["longest_side"]
     except (KeyError, OSError) as error:
-        raise ValueError(f"{cache}: no readable cache ({error}); {REBUILD}") from error
+        raise UserError(f"{cache}: no readable cache ({error}); {REBUILD}") from error

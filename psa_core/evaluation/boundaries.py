@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.ndimage import distance_transform_edt
 from skimage.morphology import skeletonize
 
+from psa_core.errors import UserError
 from psa_core.method.maps import resize
 from psa_core.method.pairs import neighbour_offsets, pair_slices
 from psa_core.runtime.artifacts import IGNORE
@@ -95,10 +96,10 @@ def scores(counts: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> pd.DataFr
     counts: int [N, T, 4], results of `match` at the T thresholds.
     Returns one row: images, N; ods, in per cent, at the threshold that is best for all images
     together; ois, in per cent, at the best threshold of each image; threshold, that of ods.
-    Raises ValueError if N is 0.
+    Raises UserError if N is 0.
     """
     if not len(counts):
-        raise ValueError("no val image has a mask to score boundaries on: add masks of val images")
+        raise UserError("no val image has a mask to score boundaries on: add masks of val images")
     of_all = f_measure(counts.sum(0))
     best = of_all.argmax()
     own = counts[np.arange(len(counts)), f_measure(counts).argmax(1)].sum(0)

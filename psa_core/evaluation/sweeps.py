@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from psa_core.errors import UserError
 from psa_core.evaluation import metrics
 from psa_core.method.maps import resize, with_background
 from psa_core.method.walk import propagate_each
@@ -103,10 +104,10 @@ def walk_table(counts: Sequence[pd.DataFrame], names: Sequence[str], images: int
     images: number of images scored.
     Returns one row per combination: alpha, beta, t, miou, precision, recall, images. Scores
     are means over the classes, in per cent.
-    Raises ValueError if images is 0.
+    Raises UserError if images is 0.
     """
     if not images:
-        raise ValueError("no image has a mask to be scored on: add masks of train images")
+        raise UserError("no image has a mask to be scored on: add masks of train images")
     rows = []
     for settings, counted in pd.concat([each for each in counts if not each.empty]).groupby(
         SETTINGS

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from psa_core.errors import UserError
+
 # mIoU on PASCAL VOC 2012 by split and stage. The public code has no dense CRF after its walk.
 PUBLISHED: dict[str, dict[str, Any]] = {
     "resnet38": {  # the paper, tables 1 to 5
@@ -31,10 +33,10 @@ def stages(scores: pd.DataFrame, published: str | None) -> pd.DataFrame:
     scores: rows of `metrics.scores` of several stages. published: a key of PUBLISHED or None.
     Returns columns stage, split, images, miou, and, if a publication is named, published (NaN if it
     has no such figure); all figures in per cent.
-    Raises ValueError if a stage was scored on no image.
+    Raises UserError if a stage was scored on no image.
     """
     if not scores["images"].all():
-        raise ValueError("no image has a mask to be scored on: add masks of train or val images")
+        raise UserError("no image has a mask to be scored on: add masks of train or val images")
     table = scores.loc[scores["class"] == "mean", ["stage", "split", "images", "iou"]]
     table = table.rename(columns={"iou": "miou"}).reset_index(drop=True)
     if published:

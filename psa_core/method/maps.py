@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from psa_core.errors import UserError
+
 
 def with_background(maps: np.ndarray, alpha: float | Literal["auto"]) -> np.ndarray:
     """Prepend the background map (1 - max_c M_c)^alpha (paper, eq. 2).
@@ -16,10 +18,10 @@ def with_background(maps: np.ndarray, alpha: float | Literal["auto"]) -> np.ndar
     maps: class activation maps float [K, h, w] in [0, 1].
     alpha: at least 0; "auto" is `otsu_exponent(maps)`.
     Returns float [K + 1, h, w] in [0, 1], background first.
-    Raises ValueError if K is 0.
+    Raises UserError if K is 0.
     """
     if not len(maps):
-        raise ValueError("an image without image-level labels has no class maps: label it first")
+        raise UserError("an image without image-level labels has no class maps: label it first")
     exponent = otsu_exponent(maps) if alpha == "auto" else alpha
     background = (1 - maps.max(0, keepdims=True)).clip(0, 1) ** exponent
     return np.concatenate([background, maps])
@@ -60,23 +62,23 @@ def read_foreign(path: str | Path, count: int) -> np.ndarray:
     path: .npy file, float [K, h, w] of any h and w, finite and at least 0, in class order.
     count: K, the number of the image's labels.
     Returns float32 [K, h, w] in [0, 1]; a map of zeros remains zero.
-    Raises ValueError, naming file, value and remedy, for any other file.
+    Raises UserError, naming file, value and remedy, for any other file.
     """
     try:
         maps = np.load(path)
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not a .npy array ({error}); save it with numpy.save") from error
+        raise UserError(f"{path}: not a .npy array ({error}); save it with numpy.save") from error
     if not isinstance(maps, np.ndarray) or maps.dtype.kind != "f":
         found = getattr(maps, "dtype", "several arrays")
-        raise ValueError(f"{path}: {found} instead of floats; save maps.astype('float32')")
+        raise UserError(f"{path}: {found} instead of floats; save maps.astype('float32')")
     if maps.ndim != 3 or len(maps) != count or not maps.size:
-        raise ValueError(
+        raise UserError(
             f"{path}: shape {maps.shape}, expected [{count}, h, w]; save one map for each of the "
             "image's labels, in class order"
         )
     if not np.isfinite(maps).all() or maps.min() < 0:
         value = maps[~(maps >= 0) | np.isinf(maps)][0]
-        raise ValueError(f"{path}: holds {value}; maps are finite and at least 0, rectify them")
+        raise UserError(f"{path}: holds {value}; maps are finite and at least 0, rectify them")
     greatest = maps.max((1, 2), keepdims=True).astype(np.float64)
     return (maps / np.where(greatest > 0, greatest, 1)).astype(np.float32)
 

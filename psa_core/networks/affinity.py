@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from psa_core.errors import UserError
 from psa_core.networks.backbone import Backbone
 
 LABEL_STRIDE = 8  # pixels per cell of the affinities and of the labels that they learn (paper)
@@ -19,14 +20,14 @@ class AffinityNetwork(nn.Module):
     channels: widths that the levels are reduced to, finest first; a feature has D, their sum.
     group_norm: normalise each reduced level (groups of 8 channels), as the release does with VGG16.
 
-    `stride` is that of the backbone's finest level, in pixels. Raises ValueError if it is not 8.
+    `stride` is that of the backbone's finest level, in pixels. Raises UserError if it is not 8.
     """
 
     def __init__(self, backbone: Backbone, *, channels: Sequence[int], group_norm: bool):
         super().__init__()
         self.stride = backbone.level_strides[0]
         if self.stride != LABEL_STRIDE:
-            raise ValueError(
+            raise UserError(
                 f"the affinity network cannot use backbone '{backbone.name}': its finest level has "
                 f"stride {self.stride}, but affinity labels are reduced to stride {LABEL_STRIDE}; "
                 "choose a ResNet, ConvNeXt or EfficientNet"

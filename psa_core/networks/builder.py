@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from psa_core.errors import UserError
 from psa_core.networks import registry, weights
 from psa_core.networks.affinity import AffinityNetwork
 from psa_core.networks.backbone import Backbone
@@ -17,13 +18,13 @@ def build(stage: str, settings: dict, classes: int, *, pretrained: bool = True) 
     settings: section `network` of the stage's configuration; its `weights` is "imagenet" (the
     default), "random", or a file for `weights.load`.
     pretrained: start from those weights; False where all weights are loaded afterwards.
-    Raises ValueError for a backbone, an architecture, a stride or a file that does not fit.
+    Raises UserError for a backbone, an architecture, a stride or a file that does not fit.
     """
     settings = {"weights": "imagenet", **settings}
     if not pretrained:
         settings["weights"] = "random"
     if problems := list(registry.conflicts(settings)):
-        raise ValueError("; ".join(problems))
+        raise UserError("; ".join(problems))
     source = settings.pop("weights")
     backbone = registry.create_backbone(
         settings.pop("backbone"),

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from psa_core import __version__
+from psa_core.errors import UserError
 from psa_core.networks import weights
 from psa_core.networks.builder import build
 from psa_core.networks.folding import fold_batch_norms
@@ -66,7 +67,7 @@ def _preprocessing(network: nn.Module) -> dict:
 
 
 def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
-    """The weights of a network file by name. Raises ValueError as `read_metadata` does."""
+    """The weights of a network file by name. Raises UserError as `read_metadata` does."""
     read_metadata(path)
     return load_file(path)
 
@@ -77,7 +78,7 @@ def read_network(path: str | Path, device: torch.device, **changes: object) -> n
     It is on the device, in evaluation mode and channels-last layout, with its batch norms folded
     into its convolutions.
     changes: settings that replace those of its training, for example `output_stride`.
-    Raises ValueError, with the file, if it is damaged or not a network of this workflow.
+    Raises UserError, with the file, if it is damaged or not a network of this workflow.
     """
     metadata = read_metadata(path)
     settings = {**metadata["settings"], **changes}
@@ -92,7 +93,7 @@ def import_weights(
     """Write the network of a stage from the file in `settings["weights"]`, without training.
 
     classes, about: see `write_network`.
-    Raises ValueError, with the file, if a parameter is missing or has another shape, or if it is a
+    Raises UserError, with the file, if a parameter is missing or has another shape, or if it is a
     network of this stage for other classes.
     """
     source = settings["weights"]
@@ -101,7 +102,7 @@ def import_weights(
     if is_safetensors(source) and stage != "affinity":  # which does not know classes
         known = read_metadata(source)["classes"]
         if known != list(classes):
-            raise ValueError(
+            raise UserError(
                 f"{source}: a network for the classes {', '.join(known)}, but the data set has "
                 f"{', '.join(classes)}; set dataset.classes to those of the network"
             )

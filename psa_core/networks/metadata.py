@@ -8,6 +8,7 @@ from pathlib import Path
 
 import safetensors
 
+from psa_core.errors import UserError
 from psa_core.runtime.artifacts import REBUILD
 
 FORMAT = 1  # of the metadata
@@ -27,22 +28,22 @@ def read_metadata(path: str | Path) -> dict:
     deviation of the channels, for images in [0, 1]; `versions` of packages. From a training also
     `dataset`, `seed` and `training`, that section of the stage; from `delivery.model.write_model`
     also `inference`, `metrics` and `licence`.
-    Raises ValueError, with the file, for any other file; OSError where it is missing.
+    Raises UserError, with the file, for any other file; OSError where it is missing.
     """
     with open(path, "rb") as file:
         if file.read(2) == b"PK":  # a zip archive, as torch.save writes them
-            raise ValueError(
+            raise UserError(
                 f"{path}: not a network of this version; a network.pt of an earlier one lacks the "
                 "names of its classes: run the workflow again to make network.safetensors"
             )
     metadata = find_metadata(path)
     if metadata is None:
-        raise ValueError(
+        raise UserError(
             f"{path}: tensors without the metadata of this workflow; choose its "
             "results/model.safetensors or a network.safetensors"
         )
     if metadata["format"] > FORMAT:
-        raise ValueError(
+        raise UserError(
             f"{path}: format {metadata['format']}, but this psa_core reads up to {FORMAT}; install "
             f"psa_core {metadata['versions']['psa_core']}, which wrote it"
         )
@@ -52,13 +53,13 @@ def read_metadata(path: str | Path) -> dict:
 def check_frozen(paths: Iterable[str | Path], classes: Sequence[str]) -> None:
     """Check the networks of a run with `freeze`: that they exist and are for these classes.
 
-    Raises ValueError, with the file and the remedy, for the first that does not fit.
+    Raises UserError, with the file and the remedy, for the first that does not fit.
     """
     for path in paths:
         if not Path(path).exists():
-            raise ValueError(f"freeze: true, but there is no {path}; run without it first")
+            raise UserError(f"freeze: true, but there is no {path}; run without it first")
         if (known := read_metadata(path)["classes"]) != list(classes):
-            raise ValueError(
+            raise UserError(
                 f"freeze: true, but {path} is for the classes {', '.join(known)}, and the data set "
                 f"has {', '.join(classes)}; set dataset.classes to those, or train without freeze"
             )
@@ -67,14 +68,14 @@ def check_frozen(paths: Iterable[str | Path], classes: Sequence[str]) -> None:
 def find_metadata(path: str | Path) -> dict | None:
     """The metadata of any safetensors file; None if this workflow did not write it.
 
-    Raises ValueError, with the file, if it is damaged.
+    Raises UserError, with the file, if it is damaged.
     """
     try:
         with safetensors.safe_open(path, "np") as file:
             text = (file.metadata() or {}).get(KEY)
             return text and json.loads(text)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a readable network ({error}); {REBUILD}") from error
+        raise UserError(f"{path}: not a readable network ({error}); {REBUILD}") from error
 
 
 def is_safetensors(path: str | Path) -> bool:

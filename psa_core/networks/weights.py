@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from psa_core.errors import UserError
 from psa_core.networks.metadata import find_metadata, is_safetensors
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def load(network: nn.Module, stage: str, path: str | Path, *, complete: bool = F
     `network.pt` of earlier versions, too). Of another stage's network only the backbone is used.
     complete: raise if any parameter is missing; otherwise layers of the head that are missing keep
     their values, which is logged.
-    Raises ValueError, with the file, for the first parameter that is missing, unexpected or of
+    Raises UserError, with the file, for the first parameter that is missing, unexpected or of
     another shape, and for a file that is damaged or in another format.
     """
     names = published_names(network, stage)
@@ -72,17 +73,17 @@ def load(network: nn.Module, stage: str, path: str | Path, *, complete: bool = F
     for key, name in names.items():
         if name not in tensors:
             if complete or key.startswith("backbone."):
-                raise ValueError(f"{path}: missing parameter {name} of the {stage} network")
+                raise UserError(f"{path}: missing parameter {name} of the {stage} network")
             new.append(name)
         elif tensors[name].shape != state[key].shape:
-            raise ValueError(
+            raise UserError(
                 f"{path}: parameter {name} has shape {tuple(tensors[name].shape)}, expected "
                 f"{tuple(state[key].shape)} for the {stage} network"
             )
     known = set(names.values())
     for name in tensors:
         if name not in known and not FOREIGN.match(name):
-            raise ValueError(f"{path}: unexpected parameter {name} for the {stage} network")
+            raise UserError(f"{path}: unexpected parameter {name} for the {stage} network")
     network.load_state_dict(
         {key: tensors[name] for key, name in names.items() if name in tensors}, strict=False
     )
@@ -108,13 +109,13 @@ def read(path: str | Path, stage: str) -> dict[str, torch.Tensor]:
         else:
             saved = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
-        raise ValueError(f"{path}: not a readable weights file ({error})") from error
+        raise UserError(f"{path}: not a readable weights file ({error})") from error
     if isinstance(saved, dict) and {"stage", "settings", "classes", "state"} == saved.keys():
         own_stage, saved = saved["stage"], saved["state"]  # network.pt of earlier versions
     if own_stage != stage:
         saved = {key: t for key, t in saved.items() if key.startswith("backbone.")}
     if not isinstance(saved, dict) or not all(torch.is_tensor(each) for each in saved.values()):
-        raise ValueError(f"{path}: not a dictionary of tensors; save a network's state_dict()")
+        raise UserError(f"{path}: not a dictionary of tensors; save a network's state_dict()")
     return {name: t for name, t in saved.items() if not name.endswith(".num_batches_tracked")}
 
 
@@ -137,7 +138,7 @@ def _resnet38_names(path: str | Path, arrays: dict[str, np.ndarray]) -> dict[str
     for key in arrays:
         match = pattern.fullmatch(key)
         if match is None:
-            raise ValueError(f"{path}: unexpected parameter {key} for ResNet38")
+            raise UserError(f"{path}: unexpected parameter {key} for ResNet38")
         layer = match["layer"]
         if layer is None:
             block = f"b{match['stage']}" + match["unit"].replace("a", "").replace("b", "_")
@@ -156,14 +157,14 @@ def read_mxnet(path: str | Path) -> dict[str, np.ndarray]:
 
     Layout, little-endian: uint64 0x112, uint64 0, uint64 number of arrays, the arrays (see
     `_read_array`), uint64 number of names, then for each name uint64 length and its bytes.
-    Raises ValueError, with the file and the array, if it is truncated, damaged or not dense.
+    Raises UserError, with the file and the array, if it is truncated, damaged or not dense.
     """
     with open(path, "rb") as file:
         _, _, count = _unpack(path, file, "<QQQ", "the header")
         arrays = [_read_array(path, file, f"array {i + 1} of {count}") for i in range(count)]
         names = list(_read_names(path, file))
     if len(names) != len(arrays):
-        raise ValueError(f"{path}: {len(names)} names for {len(arrays)} arrays")
+        raise UserError(f"{path}: {len(names)} names for {len(arrays)} arrays")
     return dict(zip(names, arrays, strict=True))
 
 
@@ -187,14 +188,14 @@ def _read_array(path: str | Path, file: BinaryIO, what: str) -> np.ndarray:
     if version in (V2, V3):
         (storage,) = _unpack(path, file, "<i", what)
         if storage != 0:
-            raise ValueError(f"{path}: {what} has storage type {storage}, expected dense (0)")
+            raise UserError(f"{path}: {what} has storage type {storage}, expected dense (0)")
     dimensions = first if version == NO_MAGIC else _unpack(path, file, "<I", what)[0]
     if not 1 <= dimensions <= 32:
-        raise ValueError(f"{path}: {what} has {dimensions} dimensions; the file is damaged")
+        raise UserError(f"{path}: {what} has {dimensions} dimensions; the file is damaged")
     shape = _unpack(path, file, f"<{dimensions}{'I' if version == NO_MAGIC else 'q'}", what)
     _, _, code = _unpack(path, file, "<iii", what)
     if not 0 <= code < len(DTYPES):
-        raise ValueError(f"{path}: {what} has type code {code}; the file is damaged")
+        raise UserError(f"{path}: {what} has type code {code}; the file is damaged")
     dtype = np.dtype(DTYPES[code])
     data = _read_bytes(path, file, math.prod(shape) * dtype.itemsize, f"{what}, shape {shape},")
     return np.frombuffer(bytearray(data), dtype).reshape(shape)
@@ -207,5 +208,5 @@ def _unpack(path: str | Path, file: BinaryIO, layout: str, what: str) -> tuple:
 def _read_bytes(path: str | Path, file: BinaryIO, count: int, what: str) -> bytes:
     data = file.read(count)
     if len(data) < count:
-        raise ValueError(f"{path}: truncated within {what}; download it again")
+        raise UserError(f"{path}: truncated within {what}; download it again")
     return data

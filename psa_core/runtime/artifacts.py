@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from psa_core.errors import UserError
+
 IGNORE = 255
 REBUILD = "delete it, and the next run makes it again"  # end of the message about a broken file
 
@@ -121,7 +123,7 @@ def write_grey(path: str | Path, values: np.ndarray) -> None:
 def read_label_map(path: str | Path) -> np.ndarray:
     """Read uint8 [H, W] class indices.
 
-    Raises ValueError naming a file that is broken or has more than one channel.
+    Raises UserError naming a file that is broken or has more than one channel.
     """
     try:
         with Image.open(path) as image:
@@ -129,7 +131,7 @@ def read_label_map(path: str | Path) -> np.ndarray:
                 raise OSError(f"mode {image.mode}, expected class indices, P or L")
             return np.array(image)
     except OSError as error:
-        raise ValueError(f"{path}: not a readable label map ({error}); {REBUILD}") from error
+        raise UserError(f"{path}: not a readable label map ({error}); {REBUILD}") from error
 
 
 def write_array(path: str | Path, array: np.ndarray) -> None:
@@ -139,11 +141,11 @@ def write_array(path: str | Path, array: np.ndarray) -> None:
 
 
 def read_array(path: str | Path) -> np.ndarray:
-    """Read a .npy written by `write_array` as float32. Raises ValueError naming a broken file."""
+    """Read a .npy written by `write_array` as float32. Raises UserError naming a broken file."""
     try:
         return np.load(path).astype(np.float32)
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not a readable .npy array ({error}); {REBUILD}") from error
+        raise UserError(f"{path}: not a readable .npy array ({error}); {REBUILD}") from error
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
@@ -202,10 +204,10 @@ def write_edges(path: str | Path, edges: Iterable[tuple[str, np.ndarray]]) -> No
 def read_edges(path: str | Path, image: str) -> np.ndarray:
     """Read the affinities of one image as float32 [P, h, w].
 
-    Raises ValueError naming a file that is broken or lacks the image.
+    Raises UserError naming a file that is broken or lacks the image.
     """
     try:
         with h5py.File(path) as file:
             return file[image][()].astype(np.float32)
     except (KeyError, OSError) as error:
-        raise ValueError(f"{path}: no readable edges of {image} ({error}); {REBUILD}") from error
+        raise UserError(f"{path}: no readable edges of {image} ({error}); {REBUILD}") from error

@@ -8,18 +8,20 @@ import sys
 import torch
 from torch import distributed
 
+from psa_core.errors import UserError
+
 
 def open_device(device: str, threads: int) -> torch.device:
     """Set this process up for a device and return it.
 
     device: "cpu", "cuda", "cuda:1", or "auto", which is a GPU if there is one.
     threads: number of CPU cores that torch may use.
-    Raises ValueError if the device is missing.
+    Raises UserError if the device is missing.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device is '{device}' but torch sees no GPU; set device: cpu or auto")
+        raise UserError(f"device is '{device}' but torch sees no GPU; set device: cpu or auto")
     torch.set_num_threads(threads)
     keep_memory()
     return torch.device(device)
@@ -33,7 +35,7 @@ def half_precision(device: torch.device) -> torch.autocast:
 def check_finite(outputs: torch.Tensor) -> None:
     """Raise ValueError if a network's outputs are not all finite."""
     if not torch.isfinite(outputs).all():
-        raise ValueError(
+        raise UserError(
             "the network's outputs are not finite: on a GPU set device: cpu (half precision ends "
             "at 65,504); otherwise train it again with a lower optimizer.learning_rate"
         )

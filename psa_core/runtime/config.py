@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from psa_core.errors import UserError
 from psa_core.networks import registry
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ STAGES = ("cam", "affinity", "segmentation")  # those with a network of their ow
 NO_FILES = ("imagenet", "random")  # values of network.weights that are not file names
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """The configuration is not usable; the message names each key, its value and the remedy."""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from psa_core.datasets.index import ImageRow, read_image, resized, resized_size
+from psa_core.errors import UserError
 
 BATCH_PIXELS = 1_500_000  # before scaling; eight images of PASCAL VOC
 READERS = 2
@@ -65,7 +66,7 @@ def _read(rows: Sequence[ImageRow], longest_side: int | None) -> list[np.ndarray
     for row in rows:
         image = read_image(row.path)
         if image.shape[:2] != (row.height, row.width):
-            raise ValueError(
+            raise UserError(
                 f"{row.path}: {image.shape[1]} x {image.shape[0]} pixels, but {row.width} x "
                 f"{row.height} when it was indexed: the file changed during the run; start the "
                 "workflow again"

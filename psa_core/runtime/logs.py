@@ -15,8 +15,11 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from psa_core.errors import message_of
+
 log = logging.getLogger(__name__)
 APPEND = "PSA_APPEND_LOG"  # set in child processes: append to the parent's log
+BUG = "This is a bug of the workflow; please report it in its issues, with this file"
 PACKAGES = ("torch", "torchvision", "lightning", "timm", "numpy", "scipy", "pydensecrf2")
 
 
@@ -25,8 +28,9 @@ def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
     """Log a stage to `path` and to the terminal: versions and facts first, the outcome last.
 
     path: overwritten, with its folder created. facts: logged as "name: value".
-    Yields the logger of psa_core; warnings are logged too. Errors are logged with their traceback
-    and raised again. If a training has several processes, all but the first log errors only.
+    Yields the logger of psa_core; warnings are logged too. Errors are logged, in one message if the
+    user can mend them (`errors.message_of`), else with their traceback; then the process exits with
+    status 1. If a training has several processes, all but the first log errors only.
     """
     device = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", 0)))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -56,10 +60,14 @@ def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
         yield logging.getLogger("psa_core")
     except SystemExit as stop:
         log.warning("%s", stop)
-        raise
-    except BaseException:
-        log.exception("failed after %.0f s", time.monotonic() - start)
-        raise
+        raise SystemExit(1) from None
+    except Exception as error:
+        seconds = time.monotonic() - start
+        if message := message_of(error):
+            log.error("failed after %.0f s: %s", seconds, message)
+        else:
+            log.exception("failed after %.0f s. %s: %s", seconds, BUG, path)
+        raise SystemExit(1) from None  # anything else would print the traceback again
     log.info("done in %.1f s", time.monotonic() - start)
 
 

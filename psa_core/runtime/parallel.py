@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 
 from psa_core.datasets.index import ImageRow
+from psa_core.errors import UserError
 
 # In a worker process: set once, when it starts.
 _function: Callable[[ImageRow], object]
@@ -25,7 +26,7 @@ def in_processes(
     For functions that hold the interpreter's lock, as the dense CRF does. The processes are forked:
     only results are pickled, so the function may be a closure; but torch must not have run before,
     as its threads do not survive a fork. With `processes` 1 the caller's own process does the work.
-    An error in the function gets a note of its image. Raises RuntimeError if a process is killed.
+    An error in the function gets a note of its image. Raises UserError if a process is killed.
     """
     rows = list(images)
     processes = min(processes, len(rows))
@@ -48,7 +49,7 @@ def in_processes(
     except BrokenExecutor as error:
         # Rows are handed out in order: the killed process had one of the first unfinished ones.
         lost = [row.image for row, each in results if each.exception()]
-        raise RuntimeError(
+        raise UserError(
             f"a process was killed at one of the images {', '.join(lost[:processes])}: if memory "
             "ran out, give the job more memory or fewer cores"
         ) from error

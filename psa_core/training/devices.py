@@ -13,6 +13,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from timm.layers import convert_sync_batchnorm
 from torch import nn
 
+from psa_core.errors import UserError
 from psa_core.runtime.logs import APPEND
 from psa_core.training.resume import SIGNALS, WholeCheckpoints
 
@@ -23,7 +24,7 @@ def processes(device: torch.device, devices: int) -> dict:
     devices: number of processes on all nodes together.
     In a SLURM job step of that many tasks, the tasks are the processes. Otherwise Lightning starts
     them on this node.
-    Raises ValueError if this node has too few GPUs.
+    Raises UserError if this node has too few GPUs.
     """
     # By default Lightning makes SLURM requeue the job on a signal; here the workflow resumes it.
     environment, nodes = LightningEnvironment(), 1
@@ -31,7 +32,7 @@ def processes(device: torch.device, devices: int) -> dict:
         environment = SLURMEnvironment(auto_requeue=False)
         nodes = int(os.environ["SLURM_STEP_NUM_NODES"])
     if device.type == "cuda" and devices // nodes > torch.cuda.device_count():
-        raise ValueError(
+        raise UserError(
             f"devices is {devices} on {nodes} node(s), but torch sees {torch.cuda.device_count()} "
             "GPU(s) on this one; lower devices"
         )

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from psa_core.datasets.cache import longest_side_of
 from psa_core.datasets.index import ImageRow
+from psa_core.errors import UserError
 from psa_core.networks.builder import build
 from psa_core.networks.files import write_network
 from psa_core.runtime.artifacts import write_table
@@ -98,7 +99,7 @@ def train(
     settings: the sections `network` and `training` of the stage's configuration, `losses` (keyword
     arguments of `losses`), `seed`, and anything else that the weights depend on. A checkpoint with
     other settings or examples is deleted.
-    Raises ValueError and SystemExit as `fit` does.
+    Raises UserError and SystemExit as `fit` does.
     """
     if run_in_tasks(machine.launcher, machine.devices, machine.nodes):
         return
@@ -186,17 +187,17 @@ def fit(
     folder: holds the last checkpoint while the training lasts.
     stamp: builtins that the weights depend on; a checkpoint with another stamp is deleted.
     Returns the mean losses, one row per epoch, in the process that writes them; None in the others.
-    Raises ValueError if there are fewer images than one batch, if the batch cannot be divided among
+    Raises UserError if there are fewer images than one batch, if the batch cannot be divided among
     the devices, if GPUs are missing, or if a loss is not finite; SystemExit after a signal (see
     `resume.StopOnSignal`).
     """
     if len(images) < batch_size:
-        raise ValueError(
+        raise UserError(
             f"{len(images)} training images are fewer than one batch of {batch_size}: "
             "add images, or lower training.batch_size or devices"
         )
     if batch_size % machine.devices:
-        raise ValueError(
+        raise UserError(
             f"training.batch_size {batch_size} cannot be divided equally among {machine.devices} "
             "devices: make it a multiple of devices"
         )

@@ -10,6 +10,8 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from psa_core.errors import UserError
+
 log = logging.getLogger(__name__)
 
 
@@ -18,7 +20,7 @@ class Report(Callback):
 
     rows: one per finished epoch, {"epoch": 1, name of a loss: its mean over all steps and devices}.
     The callback's state goes into each checkpoint, so a resumed training keeps its earlier rows.
-    Raises ValueError at the end of an epoch, before its checkpoint, if a loss is not finite.
+    Raises UserError at the end of an epoch, before its checkpoint, if a loss is not finite.
     """
 
     def __init__(self) -> None:
@@ -53,7 +55,7 @@ class Report(Callback):
         steps = trainer.num_training_batches
         losses = {name: float(total) / steps for name, total in sorted(self.sums.items())}
         if not all(map(math.isfinite, losses.values())):
-            raise ValueError(f"a loss is not finite ({losses}): lower optimizer.learning_rate")
+            raise UserError(f"a loss is not finite ({losses}): lower optimizer.learning_rate")
         self.sums = {}
         done = trainer.current_epoch + 1
         self.rows.append({"epoch": done, **losses})

@@ -14,6 +14,7 @@ import yaml
 
 from psa_core.datasets.contents import Digests
 from psa_core.datasets.inventory import Inventory
+from psa_core.errors import one_message
 from psa_core.runtime.config import STAGES, cached_side, check_data, complete, file_of_weights
 from psa_core.runtime.provenance import code_digest
 
@@ -23,7 +24,7 @@ if not workflow.config_settings.configfiles:
     configfile: workflow.source_path("../../config/config.yaml")
 
 
-with open(workflow.source_path("../../config/schema.yaml")) as schema_file:
+with one_message(), open(workflow.source_path("../../config/schema.yaml")) as schema_file:
     config.update(complete(config, yaml.safe_load(schema_file)))
 
 # Threads that wait for work should sleep: spinning slows the data loader on the same cores.
@@ -33,8 +34,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 DIGESTS = Digests(".snakemake/contents.json")
-DATA = Inventory(config["dataset"], DIGESTS)
-check_data(config, DATA)
+with one_message():
+    DATA = Inventory(config["dataset"], DIGESTS)
+    check_data(config, DATA)
 CLASSES, MASKS = "results/dataset/classes.txt", "results/dataset/masks/{}.png"
 
 
@@ -45,7 +47,8 @@ wildcard_constraints:
 
 def shard_of_job(wildcards, part=None):
     """The shard of a job, or that of the image that was asked for."""
-    return wildcards.get("shard") or DATA.shard_of(wildcards.image, part)
+    with one_message():
+        return wildcards.get("shard") or DATA.shard_of(wildcards.image, part)
 
 
 def of_shard(pattern, part=None):
@@ -59,7 +62,7 @@ def own_shard(pattern, part=None):
     Ancient, since Snakemake gives a manifest a later time than its files have.
     """
     return lambda wildcards: (
-        ancient(pattern.format(DATA.shard_of(wildcards.image, part), **wildcards))
+        ancient(pattern.format(shard_of_job(wildcards, part), **wildcards))
         if "image" in wildcards.keys()
         else []
     )

@@ -6,7 +6,8 @@ NETWORKS = [
     f"results/{s}/network.safetensors" for s in STAGES if s != "cam" or not config["cam"]["maps"]
 ]
 if config["freeze"]:
-    check_frozen(NETWORKS, DATA.classes)
+    with one_message():
+        check_frozen(NETWORKS, DATA.classes)
 if not config["freeze"]:
 
     rule import_network:

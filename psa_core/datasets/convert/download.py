@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from psa_core.errors import UserError
 from psa_core.runtime import logs
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ BROKEN_TRANSFER = (
 BROKEN_ARCHIVE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError)
 
 
-class DownloadError(RuntimeError):
+class DownloadError(UserError):
     """A download or an archive is not usable; the message names file, reason and remedy."""
 
 

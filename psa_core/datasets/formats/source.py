@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from psa_core.errors import UserError
+
 LISTS = ("train_aug", "train", "val", "test")
 IGNORE = 255
 MOST_CLASSES = 253  # indices are uint8: 254 and 255 are taken
@@ -25,7 +27,7 @@ PROBLEMS_SHOWN = 10
 UNSAFE = re.compile(r"[^\w.+-]")  # characters that could break file names or targets
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """The user's data set is not usable; the message names file, value and remedy."""
 
 
