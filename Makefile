@@ -40,7 +40,6 @@ install: .venv/installed  ## create .venv with all dependencies
 metrics: install  ## run the whole workflow on the built-in data set: results/metrics.csv
 	$(BIN)/snakemake --cores $(CORES) results/metrics.csv
 	$(BIN)/snakemake --cores $(CORES) --quiet all
-	@column -s, -t results/metrics.csv
 
 voc12: install  ## download PASCAL VOC 2012 and SBD (3.4 GB) into VOC12=data/VOC2012
 	$(BIN)/snakemake --snakefile workflow/download.smk --cores 2 --config root=$(VOC12)

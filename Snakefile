@@ -6,6 +6,7 @@ container: "container/psa.sif"
 
 
 include: "workflow/rules/python.smk"
+include: "workflow/rules/terminal.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/trainings.smk"
 include: "workflow/rules/networks.smk"
@@ -40,7 +41,8 @@ rule all:
 
 
 onsuccess:
-    from psa_core.evaluation.label_warning import warning_of_file
+    from psa_core.evaluation.closing import closing
 
-    if text := warning_of_file(CHECK):
-        logger.warning(f"{text} (see {CHECK})")
+    made = {"pictures": "results/figures", "masks": "results/pseudo_labels"}
+    for line in closing(METRICS, CHECK, made | {"model": "results/model.safetensors"}):
+        logger.warning(line)

@@ -133,13 +133,6 @@ def test_classes_that_all_fail_are_not_named():
     assert "images with" not in text
 
 
-@pytest.mark.parametrize("text", [None, "", "image,labels\na,cat\n", "a\nb,c\n"])
-def test_a_table_that_is_missing_or_of_another_kind_is_silent(tmp_path, text):
-    if text is not None:
-        (tmp_path / "check.csv").write_text(text)
-    assert label_warning.warning_of_file(tmp_path / "check.csv") == ""
-
-
 def test_a_run_ends_with_the_warning(stubbed, tmp_path):
     """A true run, not a dry run."""
     run = stubbed.copy(tmp_path / "run")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from psa_core import __version__
+from psa_core.runtime.logs import not_in_a_bar
 
 # Each is a module of this package, with add_arguments(parser) and run(options) -> exit status.
 COMMANDS = {
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module.add_arguments(parser)
     options = parser.parse_intermixed_args(rest)  # files may stand before and after options
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    logging.getLogger().handlers[0].addFilter(not_in_a_bar)
     try:
         return module.run(options)
     except (OSError, ValueError) as error:

@@ -65,14 +65,3 @@ def _remedy(empty: int, flooded: int) -> str:
         "no walk.alpha helps against both; train the CAM network longer (cam.training.epochs and "
         "least_steps), and add images"
     )
-
-
-def warning_of_file(path: str | Path) -> str:
-    """The `warning` of a table on the disk; "" if it is missing or not such a table.
-
-    A run that has succeeded must not fail at its last message.
-    """
-    try:
-        return warning(read_checks([path]))
-    except (OSError, ValueError, KeyError):
-        return ""

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from psa_core.errors import message_of
 
 log = logging.getLogger(__name__)
+told = logging.getLogger(f"{__name__}.progress")  # shown while a stage runs
 APPEND = "PSA_APPEND_LOG"  # set in child processes: append to the parent's log
 BUG = "This is a bug of the workflow; please report it in its issues, with this file"
 PACKAGES = ("torch", "torchvision", "lightning", "timm", "numpy", "scipy", "pydensecrf2")
@@ -25,7 +26,9 @@ PACKAGES = ("torch", "torchvision", "lightning", "timm", "numpy", "scipy", "pyde
 
 @contextmanager
 def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
-    """Log a stage to `path` and to the terminal: versions and facts first, the outcome last.
+    """Log a stage to `path`: versions and facts first, the outcome last.
+
+    The terminal gets warnings, errors and, unless a bar shows it there, progress.
 
     path: overwritten, with its folder created. facts: logged as "name: value".
     Yields the logger of psa_core; warnings are logged too. Errors are logged, in one message if the
@@ -41,6 +44,8 @@ def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
     name = f"device {device}: " if device else ""
     file.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {name}%(message)s"))
     terminal.setFormatter(logging.Formatter(f"{name}%(message)s"))
+    terminal.addFilter(lambda record: record.levelno > logging.INFO or record.name == told.name)
+    terminal.addFilter(not_in_a_bar)
     for handler in (file, terminal):
         handler.setLevel(logging.ERROR if device else logging.INFO)
     logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
@@ -79,6 +84,16 @@ def _versions() -> Iterator[str]:
             continue
 
 
+def not_in_a_bar(record: logging.LogRecord) -> bool:
+    """Filter of handlers that write to the terminal: no progress where a bar shows it."""
+    return record.name != told.name or not has_bars()
+
+
+def has_bars() -> bool:
+    """Whether progress is shown as bars: in a terminal, except in CI."""
+    return sys.stderr.isatty() and not os.environ.get("CI")
+
+
 def counter(label: str) -> Callable[[int, int], None]:
     """Return a function of (items done, total) that logs them every 10 s and at the end."""
     last = time.monotonic()
@@ -86,25 +101,23 @@ def counter(label: str) -> Callable[[int, int], None]:
     def report(done: int, total: int) -> None:
         nonlocal last
         if done == total or time.monotonic() - last > 10:
-            log.info("%s %d/%d", label, done, total)
+            told.info("%s %d/%d", label, done, total)
             last = time.monotonic()
 
     return report
 
 
 def progress(items: Iterable, *, total: int, label: str) -> Iterator:
-    """Yield the items; show a bar in a terminal, else log the time left every 10 s and at the end.
+    """Yield the items; log the time left every 10 s and at the end, and show a bar in a terminal.
 
     total: number of items. label: what they are, "images".
     """
-    if sys.stderr.isatty() and not os.environ.get("CI"):
-        yield from tqdm(items, total=total, desc=label)
-        return
     start = last = time.monotonic()
-    for done, item in enumerate(items, start=1):
+    shown = tqdm(items, total=total, desc=label, leave=False, disable=not has_bars())
+    for done, item in enumerate(shown, start=1):
         yield item
         now = time.monotonic()
         if done == total or now - last > 10:
             left = (now - start) / done * (total - done)
-            log.info("%s %d/%d, %.0f s so far, %.0f s left", label, done, total, now - start, left)
+            told.info("%s %d/%d, %.0f s so far, %.0f s left", label, done, total, now - start, left)
             last = now

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from psa_core.networks.builder import build
 from psa_core.networks.files import write_network
 from psa_core.runtime.artifacts import write_table
 from psa_core.runtime.compute import open_device
+from psa_core.runtime.logs import has_bars
 from psa_core.training import resume
 from psa_core.training.augmentation import EpochSampler, TrainingImages, training_transform
 from psa_core.training.devices import processes, run_in_tasks, share_batch_norms
@@ -205,7 +205,7 @@ def fit(
     if not machine.launcher:
         threads = max(1, threads // machine.devices)
     device = open_device(machine.device, threads)
-    is_terminal = sys.stderr.isatty()
+    has_bar = has_bars()
     report = Report()
     trainer = lightning.Trainer(
         max_epochs=epochs,
@@ -217,9 +217,9 @@ def fit(
             report,
             resume.StopOnSignal(folder / "last.ckpt"),
             ModelCheckpoint(folder, filename="last", enable_version_counter=False),
-            *([TQDMProgressBar()] if is_terminal else []),
+            *([TQDMProgressBar()] if has_bar else []),
         ],
-        enable_progress_bar=is_terminal,
+        enable_progress_bar=has_bar,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )

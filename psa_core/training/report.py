@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 
@@ -11,8 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from psa_core.errors import UserError
-
-log = logging.getLogger(__name__)
+from psa_core.runtime.logs import told
 
 
 class Report(Callback):
@@ -63,7 +61,7 @@ class Report(Callback):
         step, end = trainer.global_step, trainer.estimated_stepping_batches
         left = seconds / (step - self.first) * (end - step)
         terms = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        log.info(
+        told.info(
             "epoch %d/%d: %s, %.0f s so far, %.0f s left",
             done,
             trainer.max_epochs,

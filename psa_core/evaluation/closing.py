@@ -1,0 +1,72 @@
+"""What a run says at its end: scores, labels to look at first, where the results are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from psa_core.evaluation.label_warning import read_checks, warning
+from psa_core.runtime.artifacts import read_table
+
+SHOWN = 3  # labels to look at first
+
+
+def closing(metrics: str | Path, check: str | Path, made: dict[str, str]) -> list[str]:
+    """Lines for the terminal; those whose table is missing or unreadable are left out.
+
+    metrics: results/metrics.csv. check: results/pseudo_labels/check.csv.
+    made: what to look at, and its path; only existing paths are named.
+    A run that has succeeded must not fail at its last message.
+    """
+    lines: list[str] = []
+    for describe, path in ((_scores, metrics), (_labels, check)):
+        try:
+            lines += describe(path)
+        except (OSError, ValueError, KeyError):
+            continue
+    places = [f"{name}: {path}" for name, path in made.items() if Path(path).exists()]
+    return [*lines, *places]
+
+
+def _scores(path: str | Path) -> Iterator[str]:
+    table = read_table(path)
+    means = table[table["class"] == "mean"]
+    if len(means):
+        rows = (
+            f"{row.stage} {row.iou:.1f} ({row.images} {row.split})" for row in means.itertuples()
+        )
+        yield f"mIoU (%) and images: {', '.join(rows)}"
+
+
+def _labels(path: str | Path) -> Iterator[str]:
+    table = read_checks([path])
+    shown = (f"{image} ({reason})" for image, reason in worst(table).items())
+    yield f"pseudo labels to look at first: {', '.join(shown)}"
+    if text := warning(table):
+        yield f"{text} (see {path})"
+
+
+def worst(table: pd.DataFrame, count: int = SHOWN) -> dict[str, str]:
+    """The most suspicious images and the reason.
+
+    table: rows of `label_check.check` of several images. Empty labels come first, then flooded
+    ones, then those that lack a class, then those with the smallest margin.
+    """
+    images = table.groupby("image").agg(
+        empty=("empty", "any"),
+        flooded=("flooded", "any"),
+        missing=("missing", "any"),
+        margin=("margin", "first"),
+    )
+    order = images.sort_values(
+        ["empty", "flooded", "missing", "margin"], ascending=[False, False, False, True]
+    )
+    return {image: _reason(row) for image, row in order.head(count).iterrows()}
+
+
+def _reason(row: pd.Series) -> str:
+    reasons = {"empty": "empty", "flooded": "flooded", "missing": "lacks a class"}
+    found = [text for key, text in reasons.items() if row[key]]
+    return found[0] if found else f"margin {row['margin']:.2f}"

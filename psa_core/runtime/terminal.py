@@ -1,0 +1,95 @@
+"""Snakemake's messages in the terminal: one line per stage in place of a paragraph per job."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+Record = Any  # a logging.LogRecord with the attributes of its event
+# Messages that say nothing about the user's run; .snakemake/log has them.
+DROPPED = (
+    *("Building DAG of jobs", "Using shell", "Select jobs to execute", "Execute "),
+    *("Singularity containers", "Shutting down, this might take"),
+)
+DROPPED_EVENTS = ("job_info", "job_started", "group_info", "shellcmd", "progress", "resources_info")
+COUNTED = re.compile(r" (\d+)/\1\b")  # as `logs.progress` ends
+
+
+class StageLines(logging.Formatter):
+    """Formatter and filter of the handler that writes Snakemake's messages to the terminal.
+
+    The plan becomes one line; so does each rule, once its last job has finished: number of jobs,
+    images, seconds from the first start to the last end, images per second. A failed job is one
+    line that names its log, since the job itself has printed its error. Other warnings and errors
+    pass unchanged.
+
+    otherwise: the formatter of all other messages.
+    show_logs: leave failed jobs to it; it prints the logs of jobs that ran on other machines.
+    Records are those of Snakemake's logger, whose attribute `event` is described in
+    snakemake_interface_logger_plugins.common.
+    """
+
+    def __init__(self, otherwise: logging.Formatter, *, show_logs: bool = False):
+        super().__init__()
+        self.otherwise, self.show_logs = otherwise, show_logs
+        self.waiting: Counter[str] = Counter()  # jobs of each rule that have not finished
+        self.jobs: dict[int, Record] = {}  # the job_info of each job
+        self.finished: dict[str, list[Record]] = {}
+        self.starts: dict[str, float] = {}
+
+    def filter(self, record: Record) -> bool:
+        """Whether the terminal shows a record; remembers what later lines need."""
+        event, text = getattr(record, "event", None), str(record.msg)
+        if event == "run_info":
+            self.waiting = Counter(record.stats)
+        elif event == "job_info":
+            self.jobs[record.jobid] = record
+            self.starts.setdefault(record.rule_name, record.created)
+        elif event == "job_finished":
+            return self._is_last(record)
+        elif event == "error":
+            return "CalledProcessError" not in text  # of the job that has printed its own error
+        return event not in DROPPED_EVENTS and not text.startswith(DROPPED)
+
+    def _is_last(self, record: Record) -> bool:
+        job = self.jobs.get(record.job_id)
+        if job is None:
+            return False
+        self.finished.setdefault(job.rule_name, []).append(job)
+        self.waiting[job.rule_name] -= 1
+        return self.waiting[job.rule_name] == 0
+
+    def format(self, record: Record) -> str:
+        event = getattr(record, "event", None)
+        if event == "run_info":
+            counts = {name: count for name, count in record.stats.items() if name != "total"}
+            jobs = ", ".join(f"{name} {count}" for name, count in counts.items())
+            return f"{record.stats['total']} jobs: {jobs}"
+        if event == "job_finished":
+            rule = self.jobs[record.job_id].rule_name
+            return self._line(rule, record.created - self.starts[rule])
+        if event == "job_error" and not self.show_logs:
+            logs = ", ".join(record.log) or ".snakemake/log"
+            return f"{record.rule_name} failed; its log: {logs}"
+        return self.otherwise.format(record)
+
+    def _line(self, rule: str, seconds: float) -> str:
+        jobs = self.finished[rule]
+        parts = [f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}", f"{seconds:.0f} s"]
+        if images := sum(map(_images, jobs)):
+            parts.insert(1, f"{images} images")
+            parts.append(f"{images / max(seconds, 0.1):.1f} images/s")
+        return f"{rule}: {', '.join(parts)}"
+
+
+def _images(job: Record) -> int:
+    """Number of images that a job has processed, from its log; 0 if that does not tell."""
+    try:
+        text = "".join(Path(path).read_text(encoding="utf-8") for path in job.log)
+    except OSError:
+        return 0
+    counts = COUNTED.findall(text)
+    return int(counts[-1]) if counts else 0

@@ -1,0 +1,69 @@
+"""The last lines of a run: scores, labels to look at first, places."""
+
+import pandas as pd
+import pytest
+
+from psa_core.evaluation import closing
+from psa_core.evaluation.label_check import COLUMNS
+from psa_core.runtime.artifacts import write_table
+
+
+def check(**images):
+    """A table of the label check; for each image (empty, flooded, missing, margin)."""
+    rows = [
+        (image, 50.0, empty, flooded, margin, name, 0.0 if missing else 50.0, missing)
+        for image, (empty, flooded, missing, margin) in images.items()
+        for name in ("cat", "dog")[: 2 if missing else 1]
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def test_the_worst_labels_come_first():
+    table = check(
+        fine=(False, False, False, 0.9),
+        close=(False, False, False, 0.25),
+        flood=(False, True, False, 0.8),
+        gone=(True, False, True, 0.7),
+        lacks=(False, False, True, 0.6),
+    )
+    order = {
+        "gone": "empty",
+        "flood": "flooded",
+        "lacks": "lacks a class",
+        "close": "margin 0.25",
+        "fine": "margin 0.90",
+    }
+    assert list(closing.worst(table, 5).items()) == list(order.items())
+    assert list(closing.worst(table)) == ["gone", "flood", "lacks"]
+
+
+def test_lines_of_a_run(tmp_path):
+    columns = ["stage", "split", "class", "iou", "images"]
+    rows = [("cam", "train", "cat", 30, 4), ("cam", "train", "mean", 40.06, 4)]
+    rows += [("segmentation", "val", "mean", 50.0, 2)]
+    write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=columns))
+    write_table(tmp_path / "check.csv", check(a=(True, False, True, 0.5)))
+    (tmp_path / "figures").mkdir()
+    made = {"pictures": str(tmp_path / "figures"), "model": str(tmp_path / "none")}
+    scores, labels, warning, *places = closing.closing(
+        tmp_path / "metrics.csv", tmp_path / "check.csv", made
+    )
+    assert scores == "mIoU (%) and images: cam 40.1 (4 train), segmentation 50.0 (2 val)"
+    assert labels == "pseudo labels to look at first: a (empty)"
+    assert warning.startswith("1 of 1 pseudo labels are empty (1)")
+    assert warning.endswith(f"(see {tmp_path / 'check.csv'})")
+    assert places == [f"pictures: {tmp_path / 'figures'}"]
+
+
+@pytest.mark.parametrize("text", [None, "", "image,labels\na,cat\n", "a\nb,c\n"])
+def test_a_table_that_is_missing_or_of_another_kind_says_nothing(tmp_path, text):
+    paths = [tmp_path / "metrics.csv", tmp_path / "check.csv"]
+    if text is not None:
+        for path in paths:
+            path.write_text(text)
+    assert closing.closing(*paths, {}) == []
+
+
+def test_a_run_without_masks_has_no_scores(tmp_path):
+    (tmp_path / "metrics.csv").write_text("stage,split,class,iou,images\n")
+    assert closing.closing(tmp_path / "metrics.csv", tmp_path / "none", {}) == []

@@ -1,0 +1,88 @@
+"""Snakemake's messages in the terminal: one line per stage."""
+
+import logging
+
+import pytest
+from small_data import write_folder
+from workflow_runs import run, stub_project
+
+from psa_core.runtime.terminal import StageLines
+
+
+def record(event, message="", level=logging.INFO, created=0.0, **fields):
+    """A record of Snakemake's logger, at `created` seconds."""
+    made = logging.LogRecord("snakemake", level, "", 0, message, None, None)
+    made.__dict__.update(event=event, created=created, **fields)
+    return made
+
+
+def job(jobid, rule, log, created):
+    return record("job_info", jobid=jobid, rule_name=rule, log=[str(log)], created=created)
+
+
+@pytest.fixture
+def lines():
+    return StageLines(logging.Formatter("plain: %(message)s"))
+
+
+def shown(lines, records):
+    return [lines.format(each) for each in records if lines.filter(each)]
+
+
+def test_a_rule_is_one_line_after_its_last_job(lines, tmp_path):
+    """Two jobs of 30 and 34 images, from second 10 to 26: 4 images per second."""
+    for name, counts in {"a": "images 8/30\nimages 30/30, 9 s", "b": "masks 34/34"}.items():
+        (tmp_path / name).write_text(counts + "\ndone in 9.0 s\n")
+    records = [
+        record("run_info", stats={"infer_cam": 2, "train_cam": 1, "total": 3}),
+        job(1, "infer_cam", tmp_path / "a", 10),
+        job(2, "infer_cam", tmp_path / "b", 12),
+        record("job_finished", job_id=1, created=20),
+        job(3, "train_cam", tmp_path / "none", 20),
+        record("progress", done=1, total=3),
+        record("job_finished", job_id=2, created=26),
+        record("job_finished", job_id=3, created=80.4),
+    ]
+    assert shown(lines, records) == [
+        "3 jobs: infer_cam 2, train_cam 1",
+        "infer_cam: 2 jobs, 64 images, 16 s, 4.0 images/s",
+        "train_cam: 1 job, 60 s",
+    ]
+
+
+def test_what_else_is_said(lines):
+    """Warnings and unknown messages pass; a failed job is one line, as it has said why itself."""
+    failed = {"rule_name": "train_cam", "log": ["results/logs/train_cam.log"]}
+    command = "CalledProcessError in file x.smk: command returned non-zero exit status 1"
+    records = [
+        record(None, "Building DAG of jobs..."),
+        record(None, "Nothing to be done."),
+        record("error", command, logging.ERROR),
+        record("error", "MissingInputException: no x", logging.ERROR),
+        record("job_error", "", logging.ERROR, **failed),
+        record("shellcmd", "python x"),
+        record(None, "label check", logging.WARNING),
+    ]
+    assert shown(lines, records) == [
+        "plain: Nothing to be done.",
+        "plain: MissingInputException: no x",
+        "train_cam failed; its log: results/logs/train_cam.log",
+        "plain: label check",
+    ]
+
+
+def test_a_run_prints_a_line_per_rule_and_logs_all(tmp_path):
+    """Snakemake's own log still has a paragraph per job; --verbose prints it, too."""
+    config = tmp_path / "config.yaml"
+    config.write_text(f"dataset: {write_folder(tmp_path)}")
+    project = stub_project(tmp_path / "project")
+    given = ("--snakefile", str(project / "Snakefile"), "--", "results/dataset/classes.txt")
+    printed = run(tmp_path, *given, config=config).stderr
+    assert "list_names: 1 job, " in printed
+    assert "localrule" not in printed
+    (log,) = (tmp_path / ".snakemake/log").glob("*.log")
+    assert "localrule list_names" in log.read_text()
+    assert (
+        "localrule list_names"
+        in run(tmp_path, "--verbose", "--force", *given, config=config).stderr
+    )
