@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from psa_core.evaluation import figures, sweeps
-from psa_core.method import maps, walk
+from psa_core.method import background, maps, walk
 from psa_core.method.pairs import neighbour_offsets, pair_slices
 
 GRID = {"alpha": [1, 1.5], "beta": [6, 20], "t": [8, 2]}
@@ -39,6 +39,18 @@ def test_label_maps_are_those_of_a_walk_with_each_combination(rng):
         np.testing.assert_array_equal(labels, maps.arg_max(scores, [3, 5], size))
         assert labels.dtype == np.uint8
     assert not walked
+
+
+def test_auto_takes_the_exponent_that_the_walk_would(rng):
+    size, edges = (45, 62), edges_of(6, 8, rng.random)
+    class_maps = rng.random((2, 6, 8)).astype(np.float32)
+    grid = {"alpha": [3, "auto", 5], "beta": [2], "t": [4, 2]}
+    walked = dict(sweeps.walk_labels(class_maps, edges, [3, 5], size, **grid, **OTHERS))
+    assert sorted(walked) == list(itertools.product(range(3), [0], range(2)))
+    for (a, _, length), labels in walked.items():
+        settings = {"alpha": grid["alpha"][a], "beta": 2, "t": grid["t"][length]}
+        scores, _ = background.walk_with_background(class_maps, edges, **settings, **OTHERS)
+        np.testing.assert_array_equal(labels, maps.arg_max(scores, [3, 5], size))
 
 
 def test_of_equal_scores_the_background_wins_as_by_arg_max():
@@ -90,6 +102,16 @@ def test_scores_of_shards_together():
     assert table.round(3).values.tolist() == [
         [1.5, 8, 10, 62.5, 75, 87.5, 7],
         [2, 8, 9, 62.5, 76.190, 76.190, 7],
+    ]
+
+
+def test_auto_is_the_first_row():
+    """Tables of shards are read as text if one of their values is."""
+    rows = [("auto", 8, 9, 0, 0, 1), ("16", 8, 9, 0, 0, 1), ("2", 8, 9, 0, 0, 1)]
+    assert sweeps.walk_table([counts_of(*rows)], ["cat"], 1)["alpha"].tolist() == [
+        "auto",
+        "2",
+        "16",
     ]
 
 

@@ -130,7 +130,7 @@ def walk_sweep(table: pd.DataFrame) -> Figure:
     """
     panels = [
         (alpha, rows.pivot(index="beta", columns="t", values="miou"))
-        for alpha, rows in table.groupby("alpha")
+        for alpha, rows in table.groupby("alpha", sort=False)
     ]
     rows, columns = panels[0][1].shape
     figure, axes = plt.subplots(
@@ -144,7 +144,7 @@ def walk_sweep(table: pd.DataFrame) -> Figure:
     low, high = table["miou"].min(), table["miou"].max()
     for axis, (alpha, miou) in zip(axes[0], panels, strict=True):
         picture = axis.imshow(miou, vmin=low, vmax=high, origin="lower", cmap="viridis")
-        axis.set(title=f"alpha {alpha:g}", xlabel="log2 t")
+        axis.set(title=f"alpha {alpha}", xlabel="t")
         axis.set_xticks(range(columns), miou.columns)
         axis.set_yticks(range(rows), [f"{beta:g}" for beta in miou.index])
         for (y, x), value in np.ndenumerate(miou):

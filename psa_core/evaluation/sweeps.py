@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from psa_core.errors import UserError
 from psa_core.evaluation import metrics
-from psa_core.method.maps import resize, with_background
-from psa_core.method.walk import propagate_each
+from psa_core.method.background import EXPONENTS, best_exponent, walk_each_background
+from psa_core.method.maps import resize
 
 SETTINGS = ["alpha", "beta", "t"]
 
@@ -19,7 +20,7 @@ def walk_counts(
     images: Iterable[tuple[np.ndarray, np.ndarray, Sequence[int], np.ndarray]],
     classes: int,
     *,
-    alpha: Sequence[float],
+    alpha: Sequence[float | Literal["auto"]],
     beta: Sequence[float],
     t: Sequence[int],
     gamma: float,
@@ -30,8 +31,8 @@ def walk_counts(
 
     images: tuples (class maps float [K, h, w], edges float [P, H', W'], the K class indices, true
     mask uint8 [H, W]). classes: number of object classes C.
-    alpha: exponents of `maps.with_background`. beta, t, gamma, tolerance, scale_t: see
-    `walk.propagate`.
+    alpha: exponents of `maps.with_background`, or "auto" for `background.best_exponent`.
+    beta, t, gamma, tolerance, scale_t: see `walk.propagate`.
     Returns a table of alpha, beta, t, true (class index), predicted and pixels, without rows
     of 0 pixels.
     """
@@ -66,7 +67,7 @@ def walk_labels(
     classes: Sequence[int],
     size: tuple[int, int],
     *,
-    alpha: Sequence[float],
+    alpha: Sequence[float | Literal["auto"]],
     beta: Sequence[float],
     t: Sequence[int],
     gamma: float,
@@ -79,21 +80,27 @@ def walk_labels(
     Yields the position of a combination in the lists alpha, beta and t, and its label map,
     uint8 [H, W].
     Only the background depends on alpha, and only the transition matrix on beta. Each beta thus
-    takes one recurrence, applied to the class maps and one background per alpha.
+    takes one recurrence, applied to the class maps and one background per exponent.
     """
     cells = resize(maps, edges.shape[1:])
-    backgrounds = [with_background(cells, exponent)[:1] for exponent in alpha]
-    columns = np.concatenate([*backgrounds, cells])
+    numbers = [exponent for exponent in alpha if exponent != "auto"]
+    exponents = [*numbers, *(EXPONENTS if "auto" in alpha else ())]
     index = np.array(classes, np.uint8)
+    walk = {"gamma": gamma, "tolerance": tolerance, "scale_t": scale_t}
     for b, power in enumerate(beta):
-        walked = propagate_each(
-            columns, edges, gamma=gamma, beta=power, t=t, tolerance=tolerance, scale_t=scale_t
-        )
-        for length, scores in enumerate(walked):
-            background, objects = np.split(resize(scores, size), [len(alpha)])
-            best, label = objects.max(0), index[objects.argmax(0)]
-            for a, score in enumerate(background):
+        walked = walk_each_background(cells, edges, exponents, t=t, beta=power, **walk)
+        for length, (backgrounds, objects) in enumerate(zip(*walked, strict=True)):
+            resized = resize(objects, size)
+            best, label = resized.max(0), index[resized.argmax(0)]
+            for a, exponent in enumerate(alpha):
+                if exponent == "auto":
+                    tried = backgrounds[len(numbers) :]
+                    place = best_exponent(tried, objects, edges**power, gamma=gamma)
+                    background = tried[place]
+                else:
+                    background = backgrounds[numbers.index(exponent)]
                 # Of equal scores, arg max takes the first, the background.
+                score = resize(background[None], size)[0]
                 yield (a, b, length), np.where(score >= best, 0, label)
 
 
@@ -109,11 +116,16 @@ def walk_table(counts: Sequence[pd.DataFrame], names: Sequence[str], images: int
     if not images:
         raise UserError("no image has a mask to be scored on: add masks of train images")
     rows = []
-    for settings, counted in pd.concat([each for each in counts if not each.empty]).groupby(
-        SETTINGS
-    ):
+    counted_all = pd.concat([each for each in counts if not each.empty])
+    for settings, counted in counted_all.groupby(SETTINGS, sort=False):
         confusion = np.zeros((len(names) + 1,) * 2, np.int64)
         np.add.at(confusion, (counted["true"], counted["predicted"]), counted["pixels"])
         mean = metrics.class_scores(confusion, names).mean(numeric_only=True)
         rows.append((*settings, mean["iou"], mean["precision"], mean["recall"], images))
-    return pd.DataFrame(rows, columns=[*SETTINGS, "miou", "precision", "recall", "images"])
+    table = pd.DataFrame(rows, columns=[*SETTINGS, "miou", "precision", "recall", "images"])
+    return table.sort_values(SETTINGS, key=_numbers, ignore_index=True)
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """A column of settings as numbers; "auto" comes before all others."""
+    return pd.to_numeric(column, errors="coerce").fillna(-1)

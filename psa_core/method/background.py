@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,22 +35,31 @@ def walk_with_background(
     Returns the scores float32 [K + 1, h, w], background first, and the exponent.
     """
     exponents = EXPONENTS if alpha == "auto" else (alpha,)
-    backgrounds = [with_background(maps, exponent)[:1] for exponent in exponents]
-    # The walk is linear, and the class maps are the same for all exponents.
-    (walked,) = propagate_each(
-        np.concatenate([*backgrounds, maps]),
-        edges,
-        gamma=gamma,
-        beta=beta,
-        t=[t],
-        tolerance=tolerance,
-        scale_t=scale_t,
-    )
-    walked_backgrounds, walked_maps = np.split(walked, [len(exponents)])
+    walk = {"gamma": gamma, "beta": beta, "tolerance": tolerance, "scale_t": scale_t}
+    (backgrounds,), (walked,) = walk_each_background(maps, edges, exponents, t=[t], **walk)
     chosen = 0
     if alpha == "auto":
-        chosen = best_exponent(walked_backgrounds, walked_maps, edges**beta, gamma=gamma)
-    return np.concatenate([walked_backgrounds[[chosen]], walked_maps]), exponents[chosen]
+        chosen = best_exponent(backgrounds, walked, edges**beta, gamma=gamma)
+    return np.concatenate([backgrounds[[chosen]], walked]), exponents[chosen]
+
+
+def walk_each_background(
+    maps: np.ndarray,
+    edges: np.ndarray,
+    exponents: Sequence[float],
+    *,
+    t: Sequence[int],
+    **walk: Any,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Walk class maps together with the background of each of A exponents, for T values of t.
+
+    maps, edges: as in `walk_with_background`. walk: gamma, beta, tolerance and scale_t.
+    Returns the walked backgrounds float32 [T, A, h, w] and the walked maps [T, K, h, w]. The walk
+    is linear and the class maps are the same for all exponents, so all share one recurrence.
+    """
+    backgrounds = [with_background(maps, exponent)[:1] for exponent in exponents]
+    walked = propagate_each(np.concatenate([*backgrounds, maps]), edges, t=t, **walk)
+    return walked[:, : len(exponents)], walked[:, len(exponents) :]
 
 
 def best_exponent(
