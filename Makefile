@@ -16,7 +16,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.cache
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install metrics voc12 coco models bench accuracy lint test testslow test-slurm test-faults \
+.PHONY: help install metrics report voc12 coco models bench accuracy lint test testslow test-slurm test-faults \
 	test-anywhere format clean
 
 help:  ## list the targets
@@ -40,6 +40,9 @@ install: .venv/installed  ## create .venv with all dependencies
 metrics: install  ## run the whole workflow on the built-in data set: results/metrics.csv
 	$(BIN)/snakemake --cores $(CORES) results/metrics.csv
 	$(BIN)/snakemake --cores $(CORES) --quiet all
+
+report: metrics  ## one page with all figures and tables of the built-in data set: results/report.html
+	$(BIN)/snakemake --cores $(CORES) --report results/report.html all
 
 voc12: install  ## download PASCAL VOC 2012 and SBD (3.4 GB) into VOC12=data/VOC2012
 	$(BIN)/snakemake --snakefile workflow/download.smk --cores 2 --config root=$(VOC12)

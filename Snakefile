@@ -8,6 +8,7 @@ container: "container/psa.sif"
 include: "workflow/rules/python.smk"
 include: "workflow/rules/terminal.smk"
 include: "workflow/rules/common.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/trainings.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/dataset.smk"
@@ -35,6 +36,7 @@ rule all:
         "results/model.safetensors",
         "results/figures/stages.png",
         "results/figures/exponents.png",
+        "results/figures/trainings.png" if LOSSES else [],
         "results/figures/predictions.png" if DATA.images["val"] else [],
         "results/submission.tar.gz" if DATA.images["test"] else [],
         "results/figures/metrics.png" if DATA.scored["train"] or DATA.scored["val"] else [],

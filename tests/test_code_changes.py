@@ -65,7 +65,7 @@ def test_an_edited_module_reruns_the_rules_that_import_it(finished, tmp_path):
         "method/walk.py": following({"run_walk", "sweep_walk"}),
         "evaluation/figures.py": {
             *("figure_stages", "figure_predictions", "figure_metrics", "figure_exponents"),
-            "table_walk_sweep",
+            *("figure_trainings", "table_walk_sweep"),
         },
         "runtime/provenance.py": set(),
     }

@@ -149,6 +149,16 @@ def test_each_job_has_a_log_with_versions(finished):
     assert [log for log in logs if "done in" not in log.read_text()] == []
 
 
+def test_the_report_has_each_figure_with_its_caption(finished, tmp_path):
+    snakemake(finished, "--report", str(tmp_path / "report.html"), "--", "all")
+    text = (tmp_path / "report.html").read_text()
+    for figure in (finished / "results/figures").glob("*.png"):
+        assert f"results/figures/{figure.name}" in text
+        caption = (ROOT / f"workflow/report/{figure.stem}.rst").read_text()
+        assert " ".join(caption.split()[:4]) in text
+    assert "src=\"http" not in text  # opens without a network
+
+
 def test_a_second_run_does_nothing(finished):
     assert "Nothing to be done" in snakemake(finished, "--", "results/metrics.csv")
 

@@ -99,6 +99,9 @@ def write_stages(run: Path) -> None:
     for file in ("affinity/edges/train_aug_0.h5", *networks):
         (results / file).parent.mkdir(parents=True, exist_ok=True)
         (results / file).touch()
+    for stage in TRAINED:
+        losses = pd.DataFrame({"epoch": [1, 2], "loss": [0.7, 0.5]})
+        write_table(results / stage / "losses.csv", losses)
     settings = {"backbone": "resnet18", "output_stride": 32, "frozen_stages": 0}
     settings |= {"architecture": "largefov"}
     network = build("segmentation", settings, 2, pretrained=False)
@@ -113,7 +116,7 @@ def unscored(tmp_path_factory) -> Path:
     config = write_folder(run)
     write_stages(run)
     last = ["list_names", "index_images", "metrics", "figure_stages", "figure_predictions", "all"]
-    last += ["package_model", "figure_exponents"]
+    last += ["package_model", "figure_exponents", "figure_trainings"]
     snakemake(run, "--allowed-rules", *last, "--", "all", config=config)
     return run
 
@@ -124,6 +127,7 @@ def test_folder_without_masks_has_all_but_scores(unscored):
         "stages.png",
         "predictions.png",
         "exponents.png",
+        "trainings.png",
     }
     assert (results / "metrics.csv").read_text() == (
         "stage,split,class,iou,precision,recall,missed,flooded,confused,border,images\n"
@@ -147,7 +151,7 @@ def test_folder_plans_what_its_masks_and_val_allow(tmp_path):
     runs = [DryRun(tmp_path, each, targets=("all",)) for each in (config, unsplit)]
     rules = ["index_images", *PER_SHARD, *(f"train_{s}" for s in ("cam", "affinity"))]
     trained = dict.fromkeys([*rules, "train_segmentation", "metrics", "figure_stages"], 1)
-    trained |= {"package_model": 1, "figure_exponents": 1}
+    trained |= {"package_model": 1, "figure_exponents": 1, "figure_trainings": 1}
     val = {"index_images": 2, "predict_segmentation": 1, "figure_predictions": 1}
     assert jobs_to_run(runs) == [trained | {"list_names": 1} | val, trained | {"list_names": 1}]
 

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from psa_core.method.maps import resize
 from psa_core.runtime.artifacts import IGNORE, VOC_PALETTE, replacing
@@ -120,6 +121,25 @@ def losses(metrics: pd.DataFrame) -> Figure:
     axes[0, 0].invert_yaxis()
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    return figure
+
+
+def trainings(tables: dict[str, pd.DataFrame]) -> Figure:
+    """Curves of the losses of each epoch, one panel per network.
+
+    tables: for each network the columns epoch, loss and other terms, one row per epoch.
+    """
+    figure, axes = plt.subplots(
+        1, len(tables), figsize=(3.2 * len(tables), 2.8), squeeze=False, layout="constrained"
+    )
+    for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
+        for term in table.columns.drop("epoch"):
+            axis.plot(table["epoch"], table[term], marker="o", label=term)
+        axis.set(title=name, xlabel="epoch", ylim=(0, None))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False)
+    axes[0, 0].set_ylabel("mean loss")
     return figure
 
 

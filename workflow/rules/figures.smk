@@ -18,7 +18,7 @@ rule figure_stages:
         walk=of_shards("results/walk/labels/{}.png", SHARDS_SHOWN),
         labels=of_shards("results/pseudo_labels/{}.png", SHARDS_SHOWN),
     output:
-        "results/figures/stages.png",
+        picture("stages", "Pictures"),
     log:
         "results/logs/figure_stages.log",
     localrule: True
@@ -44,7 +44,7 @@ rule figure_predictions:
         masks=of_shards(MASKS, SHARDS_SHOWN_VAL if DATA.scored["val"] else []),
         predictions=of_shards("results/segmentation/predictions/{}.png", SHARDS_SHOWN_VAL),
     output:
-        "results/figures/predictions.png",
+        picture("predictions", "Pictures"),
     log:
         "results/logs/figure_predictions.log",
     localrule: True
@@ -62,8 +62,8 @@ rule figure_metrics:
     input:
         METRICS,
     output:
-        scores="results/figures/metrics.png",
-        losses="results/figures/losses.png",
+        scores=picture("metrics", "Scores"),
+        losses=picture("losses", "Scores"),
     log:
         "results/logs/figure_metrics.log",
     localrule: True
@@ -79,7 +79,7 @@ rule figure_exponents:
         images=tables("train_aug"),
         exponents=EXPONENTS,
     output:
-        "results/figures/exponents.png",
+        picture("exponents", "Trainings and choices"),
     log:
         "results/logs/figure_exponents.log",
     localrule: True
@@ -87,3 +87,18 @@ rule figure_exponents:
         code=code_of("figure_exponents"),
     script:
         "../scripts/figure_exponents.py"
+
+
+rule figure_trainings:
+    """The mean losses of each epoch of the trainings."""
+    input:
+        LOSSES,
+    output:
+        picture("trainings", "Trainings and choices"),
+    log:
+        "results/logs/figure_trainings.log",
+    localrule: True
+    params:
+        code=code_of("figure_trainings"),
+    script:
+        "../scripts/figure_trainings.py"

@@ -76,8 +76,8 @@ rule metrics:
         lost=LOST
         + [str(next(filter(Path.exists, Path(file).parents))) for file in LOST + LOST_CHECK],
     output:
-        scores=METRICS,
-        check=CHECK,
+        scores=report(METRICS, caption="../report/metrics_table.rst", category="Scores"),
+        check=report(CHECK, caption="../report/check.rst", category="Pictures"),
     log:
         "results/logs/metrics.log",
     localrule: True

@@ -38,7 +38,7 @@ rule table_walk_sweep:
         counts=[f"results/sweeps/walk/{shard}.csv" for shard in DATA.shards("train_aug")],
     output:
         table="results/sweeps/walk.csv",
-        figure="results/sweeps/walk.png",
+        figure=report("results/sweeps/walk.png", caption="../report/sweep.rst", category="Scores"),
     log:
         "results/logs/table_walk_sweep.log",
     localrule: True

@@ -23,3 +23,13 @@ def training_settings(stage, losses=None):
         shards=DATA.shards("train_aug"),  # Snakemake ignores a table that is gone
         seed=config["seed"],
     )
+
+
+# Of the networks that this run trains.
+LOSSES = [
+    f"results/{stage}/losses.csv"
+    for stage in STAGES
+    if config[stage]["train"]
+    and not config["freeze"]
+    and not (stage == "cam" and config["cam"]["maps"])
+]
