@@ -30,7 +30,8 @@ import torch.nn.functional as F
 from PIL import Image
 from scipy import sparse
 
-from psa_core.datasets.index import ImageRow, read_image, read_images
+from psa_core.datasets.decode import read_image
+from psa_core.datasets.index import ImageRow, read_images
 from psa_core.method import cam, walk
 from psa_core.method.dcrf import dense_crf
 from psa_core.method.maps import with_background

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from psa_core.errors import UserError
 from psa_core.runtime import artifacts
 
 
@@ -85,7 +86,7 @@ def test_coloured_label_map_is_refused(tmp_path):
 def test_array_comes_back_in_half_precision(tmp_path, rng):
     array = rng.random((2, 3, 4))
     artifacts.write_array(tmp_path / "a.npy", array)
-    read = artifacts.read_array(tmp_path / "a.npy")
+    read = artifacts.read_array(tmp_path / "a.npy", 2)
     assert read.dtype == np.float32
     np.testing.assert_allclose(read, array, rtol=2**-11)
     assert (tmp_path / "a.npy").stat().st_size < 128 + 2 * array.size + 64
@@ -97,13 +98,48 @@ def test_broken_array_is_named(tmp_path, kept):
     artifacts.write_array(path, np.zeros((3, 4)))
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ValueError, match=r"broken.npy: not a readable .npy"):
-        artifacts.read_array(path)
+        artifacts.read_array(path, 3)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((3, 2, 2)), r"shape \(3, 2, 2\), expected \[2, h, w\]; delete it"),
+        (np.zeros((2, 4)), r"shape \(2, 4\), expected \[2, h, w\]; delete it"),
+        (np.full((2, 1, 1), np.nan), "holds a value that is not finite; delete it"),
+        (np.full((2, 1, 1), np.inf), "holds a value that is not finite; delete it"),
+    ],
+)
+def test_an_edited_array_is_named(tmp_path, array, message):
+    artifacts.write_array(tmp_path / "a.npy", array)
+    with pytest.raises(UserError, match=rf"a\.npy: {message}"):
+        artifacts.read_array(tmp_path / "a.npy", 2)
+
+
+def test_an_array_whose_header_promises_too_much_is_named(tmp_path):
+    artifacts.write_array(tmp_path / "a.npy", np.zeros((1, 1, 1)))
+    content = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(content.replace(b"(1, 1, 1)", b"(1,9**9,)"[:9]))
+    with pytest.raises(UserError, match=r"a\.npy: not a readable \.npy array"):
+        artifacts.read_array(tmp_path / "a.npy", 1)
+    (tmp_path / "a.npy").write_bytes(content.replace(b"(1, 1, 1), }", b"(1,99999,9)}"))
+    with pytest.raises(UserError, match=r"a\.npy: not a readable \.npy array"):
+        artifacts.read_array(tmp_path / "a.npy", 1)
+
+
+def test_an_edited_label_map_is_named(tmp_path):
+    artifacts.write_label_map(tmp_path / "a.png", np.array([[0, 3, 255]]))
+    assert artifacts.read_label_map(tmp_path / "a.png", (1, 3), 3).shape == (1, 3)
+    with pytest.raises(UserError, match=r"a\.png: 3 x 1 pixels, expected 1 x 3; delete it"):
+        artifacts.read_label_map(tmp_path / "a.png", (3, 1))
+    with pytest.raises(UserError, match=r"a\.png: class index 3, there are 2 classes; delete it"):
+        artifacts.read_label_map(tmp_path / "a.png", classes=2)
 
 
 def test_array_of_objects_is_not_unpickled(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([{}], object))
     with pytest.raises(ValueError, match=r"objects.npy"):
-        artifacts.read_array(tmp_path / "objects.npy")
+        artifacts.read_array(tmp_path / "objects.npy", 1)
 
 
 def test_edges_of_several_images(tmp_path, rng):

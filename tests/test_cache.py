@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from psa_core.datasets.cache import longest_side_of, read_cached, reduced, write_cache
+from psa_core.datasets.decode import read_image
 from psa_core.datasets.formats.source import DatasetError
-from psa_core.datasets.index import read_image
 from psa_core.training.augmentation import EpochSampler, TrainingImages, training_transform
 
 TRANSFORM = {

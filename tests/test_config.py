@@ -321,3 +321,19 @@ def test_all_that_does_not_fit_is_reported_together():
 def test_weights_are_a_file_or_none():
     weights = [{"network": {"weights": name}} for name in ("imagenet", "random", "a/random.pt")]
     assert [file_of_weights(section) for section in weights] == [None, None, "a/random.pt"]
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "'nan'", "'inf'"])
+def test_numbers_that_are_not_finite_are_refused(value):
+    text = f"{{dataset: {{format: folder, root: x}}, walk: {{alpha: {value}}}}}"
+    with pytest.raises(ConfigError, match=r"walk\.alpha: (nan|-?inf)"):
+        complete(yaml.safe_load(text), SCHEMA)
+
+
+def test_each_number_that_is_not_finite_is_named():
+    text = "dataset: {format: folder, root: x, val_fraction: .nan}\n"
+    text += "cam: {inference: {scales: [1, .nan]}}"
+    with pytest.raises(ConfigError) as error:
+        complete(yaml.safe_load(text), SCHEMA)
+    assert "dataset.val_fraction: nan is not a number" in str(error.value)
+    assert "cam.inference.scales.1: nan is not a number" in str(error.value)

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from psa_core.datasets.contents import Digests
+from psa_core.datasets.formats.source import DatasetError
 
 
 @pytest.fixture
@@ -72,7 +73,17 @@ def test_a_deleted_file_has_no_digest_and_its_successor_has_its_own(files, cache
     assert Digests(cache).of(files)[files[0]] == sha256("longer")
 
 
-@pytest.mark.parametrize("damaged", ["", '{"sha256": {"a": "1 2', '{"a.jpg": [1, 2, 3, "4"]}'])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "",
+        '{"sha256": {"a": "1 2',
+        '{"a.jpg": [1, 2, 3, "4"]}',
+        "[1, 2]",
+        '{"sha256": ["a"]}',
+        '{"sha256": {"a": 1}}',
+    ],
+)
 def test_a_damaged_cache_is_made_again(files, cache, damaged):
     expected = Digests(cache).of(files)
     cache.write_text(damaged)
@@ -89,3 +100,26 @@ def test_a_copy_of_equal_size_and_time_is_noticed(files, cache, tmp_path):
         file.write("x")
     os.utime(files[0], ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert Digests(cache).of(files)[files[0]] == sha256("x")
+
+
+def test_pipes_folders_devices_and_loops_are_refused_together(files, cache, tmp_path):
+    """At once: reading a pipe would wait for a writer."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "loop").symlink_to("loop")
+    names = ["pipe", "folder", "device", "loop"]
+    with pytest.raises(DatasetError) as error:
+        Digests(cache).of([*files, *(str(tmp_path / name) for name in names)])
+    lines = str(error.value).splitlines()
+    reasons = ["a pipe, not a file", "a folder, not a file", "a device, not a file", "Too many lev"]
+    for line, name, reason in zip(lines[1:], names, reasons, strict=True):
+        assert line.startswith(f"  - {tmp_path / name}: {reason}")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_file_that_may_not_be_read_is_named(cache, tmp_path):
+    (tmp_path / "a").write_text("")
+    (tmp_path / "a").chmod(0)
+    with pytest.raises(DatasetError, match="a: Permission denied: replace it by a file"):
+        Digests(cache).of([str(tmp_path / "a")])

@@ -209,7 +209,7 @@ def test_without_masks_nothing_is_scored(folder, root, is_there):
         (["x.png,cat"], {}, ["0 images for 'x.png' of line 2 (there: x.jpg)", "correct"]),
         (["x,cat,dog"], {}, ["1 problem(s)", "3 fields, the header has 2", "separate labels by ;"]),
         (['x,"cat'], {}, ["labels.csv: unexpected end of data", "close each quote"]),
-        (["x,background"], {}, ["'background' cannot be the name of a class", "rename it"]),
+        (["x,background"], {}, ["'background' cannot be the name of a class", "out of"]),
         (["x," + ";".join(map(str, range(254)))], {}, ["254 classes", "hold 253", "merge"]),
         (["x,cat"], {"train_aug": "t.txt"}, ["t.txt: No such file", "set dataset.train_aug"]),
         (["x,cat"], {"images": "pics"}, ["pics: no such folder", "correct dataset.images"]),
@@ -274,3 +274,186 @@ def test_problems_of_lists_files_and_classes_are_reported_together(folder, root)
     parts = ["'x' is listed twice", "'v' has no row", "0 images for 'x.jpg'", "shows cow"]
     message = check_problem({**folder, "classes": ["cat", "dog", "cow"]}, *parts)
     assert message.startswith("4 problem(s)")
+
+
+# --- labels.csv: separators and names -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "separator", "expected"),
+    [
+        ('"cat,dog"', None, ["cat", "dog"]),
+        ('"cat, dog"', None, ["cat", "dog"]),
+        ("cat|dog", None, ["cat", "dog"]),
+        ("cat\tdog", None, ["cat", "dog"]),
+        ("cat; dog;", None, ["cat", "dog"]),
+        ("\"['cat', 'dog']\"", None, ["cat", "dog"]),
+        ('"[""cat"", ""dog""]"', None, ["cat", "dog"]),
+        ("\"('cat', 'dog')\"", None, ["cat", "dog"]),
+        ('"[cat, dog]"', None, ["cat", "dog"]),
+        ("cat/dog", "/", ["cat", "dog"]),
+        ("cat dog", " ", ["cat", "dog"]),
+        ('"cat, dog;"', ";", None),  # refused: the comma
+    ],
+)
+def test_separators(folder, root, labels, separator, expected):
+    write_labels(root, f"x.jpg,{labels},train", "cats/y,cat,train", "z,dog,train", "w,dog,val")
+    dataset = {**folder, "separator": separator}
+    if expected is None:
+        check_problem(dataset, "line 2: label 'cat, dog' holds ','", "dataset.separator")
+    else:
+        assert read(dataset).labels["x"] == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts"),
+    [
+        (["x,cat,dog"], ["3 fields"]),
+        (["x,\"['cat' 'dog']\"", "z,cat"], ["line 2: label", "holds '['", "separate labels by ;"]),
+        (["x,cat|dog", "z,cat;dog"], ["line 2: label 'cat|dog' holds '|'"]),
+        (["x,cow dog", "z,cow;dog"], ["line 2: label 'cow dog' is made of the labels 'cow' and"]),
+        (["x,cat/dog", "z,cat", "w,dog"], ["'cat/dog' is made of the labels 'cat' and 'dog'"]),
+        (["x,cat polar bear", "z,cat;polar bear"], ["of the labels 'cat' and 'polar bear'"]),
+        (["x,Cat", "z,cat"], ["line 3: labels 'Cat' and 'cat' differ only in case"]),
+        (["x,polar_bear", "z,polar bear;"], ["'polar_bear' and 'polar bear' differ only in"]),
+        (["x,caf\u00e9\u200b", "z,cafe\u0301"], ["differ only in case, blanks or Unicode form"]),
+        (["x,01", "z,1"], ["labels '01' and '1' differ"]),
+        (["x,polar bear", "z,cat"], ["line 2: 'polar bear': one class or two?"]),
+        (["x,polar bear", "z,brown bear"], ["'polar bear': one class", "'brown bear': one class"]),
+        (["x,cat", "image,labels", "z,dog"], ["line 3: the header again"]),
+    ],
+)  # fmt: skip
+def test_labels_that_cannot_be_meant(folder, root, rows, parts):
+    write_labels(root, *rows, header="image,labels")
+    check_problem({**folder, "val_fraction": 0.0}, *parts)
+
+
+@pytest.mark.parametrize("repeated", ["image", "labels", "split"])
+def test_repeated_columns(folder, root, repeated):
+    write_labels(root, "x,cat,train,y", header=f"image,labels,split,{repeated}")
+    check_problem(folder, f"labels.csv: the column {repeated} is there 2 times: keep one")
+
+
+def test_listed_classes_decide_what_a_name_is(folder, root):
+    write_text(root / "classes.txt", "polar bear\na, b\nCat\ncat\ncafe\u0301\n")
+    rows = ["x,polar bear", "z,cat;Cat", 'w,"a, b"', "cats/y,caf\u00e9"]
+    write_labels(root, *rows, header="image,labels")
+    labels = read({**folder, "val_fraction": 0.0}).labels
+    assert labels == {
+        "x": ["polar bear"],
+        "z": ["Cat", "cat"],
+        "w": ["a, b"],
+        "cats__y": ["caf\u00e9"],
+    }
+
+
+def test_blanks_separate_words_that_are_labels_elsewhere(folder, root):
+    write_labels(root, "x,person bicycle", "z,person", header="image,labels")
+    source = read({**folder, "val_fraction": 0.0})
+    assert source.names == ("bicycle", "person")
+
+
+def test_whole_numbers_are_in_numeric_order(folder, root):
+    write_labels(root, "x,10;2", "z,1;12", header="image,labels")
+    assert read({**folder, "val_fraction": 0.0}).names == ("1", "2", "10", "12")
+    write_labels(root, "x,10;2", "z,1;a", header="image,labels")
+    assert read({**folder, "val_fraction": 0.0}).names == ("1", "10", "2", "a")
+
+
+def test_one_row_for_each_label(folder, root):
+    write_labels(root, "x.jpg,dog,train", "z,cat,train", "x.jpg,cat,train", "x.jpg,dog,train")
+    assert read(folder).labels == {"x": ["cat", "dog"], "z": ["cat"]}
+    write_labels(root, "x.jpg,dog,train", "x.jpg,cat,val")
+    check_problem(folder, "line 3: 'x.jpg' is val, but train in line 2: remove one")
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_masks_that_are_not_png(folder, root):
+    write_image(root / "masks/z.jpg")
+    there = "masks: 1 of 3 masks are not .png, the first is z.jpg: save them as PNG"
+    check_problem(folder, there)
+    write_mask(root / "masks/z.png", [2])  # then the .jpg beside it does not count
+    assert read(folder).masks["z"] == f"{root}/masks/z.png"
+
+
+def test_a_jfif_is_an_image(folder, root):
+    write_image(root / "images/x.jpeg")
+    (root / "images/x.jpg").unlink()
+    (root / "images/x.jpeg").rename(root / "images/x.jfif")
+    write_labels(root, "x.jfif,cat", header="image,labels")
+    assert read(folder).images["x"] == f"{root}/images/x.jfif"
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "there"),
+    [
+        ("images/x.jpg", None, "there: 'x.jpg', without 'images/'"),
+        ("photo.heic", "photo.heic", "there: 'photo.heic'"),
+        ("photo.jpg", "photo.HEIC", "there: 'photo.HEIC'"),
+        (
+            "caf\u00e9.jpg",
+            "cafe\u0301.jpg",
+            "there: 'cafe\u0301.jpg', which differs in its Unicode",
+        ),
+        ("Photo.jpg", "photo.jpg", "there: 'photo.jpg'"),
+    ],
+)
+def test_a_missing_image_that_is_there_under_another_name(folder, root, name, file, there):
+    if file:
+        write_text(root / "images" / file, "")
+    write_labels(root, "z,cat", f"{name},cat", header="image,labels")
+    check_problem({**folder, "val_fraction": 0.0}, f"0 images for {name!r}", there)
+
+
+def test_names_of_images_that_are_too_long_for_files(folder, root):
+    name = "\u732b" * 81  # 243 bytes
+    write_text(root / "images" / f"{name}.jpg", "")
+    write_labels(root, "x,cat", f"{name}.jpg,cat", header="image,labels")
+    check_problem({**folder, "val_fraction": 0.0}, "its id has 243 bytes, file names can have 240")
+    long = "/".join(["a" * 50] * 5)  # its parts are short, its id is not
+    write_text(root / f"images/{long}.jpg", "")
+    write_labels(root, "x,cat", f"{long}.jpg,cat", header="image,labels")
+    check_problem({**folder, "val_fraction": 0.0}, "its id has 258 bytes")
+
+
+# --- classes and splits ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["background", "_background_\n", "__ignore__\n_background_"])
+def test_background_at_the_start_of_the_classes_keeps_the_coding(folder, root, first):
+    write_text(root / "classes.txt", f"{first}\ndog\ncat\n")
+    assert read(folder).coding == [
+        (0, 0, "background"),
+        (1, 1, "dog"),
+        (2, 2, "cat"),
+        (255, 255, "ignore"),
+    ]
+
+
+def test_background_elsewhere_in_the_classes(folder, root):
+    write_text(root / "classes.txt", "dog\ncat\n_background_\n")
+    check_problem(folder, "'_background_' cannot be the name of a class", "out of the labels")
+
+
+def test_a_listed_class_without_images_keeps_the_coding(folder, root):
+    write_text(root / "classes.txt", "dog\ncow\ncat\n")
+    problem = check_problem(folder, "no image of train_aug shows cow: add images, or take it out")
+    assert "count the values of the masks again" in problem
+    (root / "masks").rename(root / "away")
+    check_problem(folder, "write dataset.classes: [dog, cat]")
+
+
+@pytest.mark.parametrize(
+    ("rows", "change", "parts"),
+    [
+        ([], {}, ["labels.csv: no row below the header: add one"]),
+        (["x,cat,val", "z,dog,val"], {}, ["the split of", "all 2 images are for val"]),
+        (["x,cat,", "z,dog,"], {"val_fraction": 0.999}, ["all 2 images", "val_fraction decides"]),
+    ],
+)
+def test_a_split_that_leaves_nothing_to_train_on(folder, root, rows, change, parts):
+    write_labels(root, *rows)
+    problem = check_problem({**folder, **change}, *parts)
+    assert problem.startswith("1 problem(s)")

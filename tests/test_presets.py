@@ -25,8 +25,9 @@ from seeds import ROOT, SEED
 from snakemake.utils import update_config
 from workflow_runs import jobs_of, snakemake
 
+from psa_core.datasets.decode import read_image
 from psa_core.datasets.formats.voc import CLASSES
-from psa_core.datasets.index import describe_images, read_image, read_images
+from psa_core.datasets.index import describe_images, read_images
 from psa_core.method import affinity, cam, segmentation
 from psa_core.networks.files import read_network
 from psa_core.runtime.artifacts import read_lines, write_table

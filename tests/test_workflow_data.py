@@ -15,7 +15,8 @@ from PIL import Image
 from seeds import ROOT, SEED, TINY_YAML
 from workflow_runs import snakemake
 
-from psa_core.datasets.index import ImageRow, read_image, resized
+from psa_core.datasets.decode import read_image
+from psa_core.datasets.index import ImageRow, resized
 from psa_core.evaluation import label_check, label_warning
 from psa_core.method import segmentation
 from psa_core.networks.builder import build

@@ -9,7 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from psa_core.datasets.index import read_image, resized
+from psa_core.datasets.decode import read_image
+from psa_core.datasets.index import resized
 from psa_core.errors import UserError
 from psa_core.runtime.artifacts import REBUILD, remove_left, replacing
 

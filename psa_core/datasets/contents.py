@@ -12,6 +12,11 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from psa_core.datasets.formats.source import fail
+from psa_core.runtime.files import refusal_of_mode
+
+REMEDY = "replace it by a file that you can read, or take it out of the lists"
+
 
 class Digests:
     """SHA-256 digests of files, remembered from run to run.
@@ -27,42 +32,52 @@ class Digests:
     @functools.cached_property
     def _known(self) -> dict[str, str]:
         try:
-            return json.loads(self._cache.read_text(encoding="utf-8"))["sha256"]
-        except (
-            FileNotFoundError,
-            ValueError,
-            KeyError,
-        ):  # missing, truncated, or of an earlier version
-            return {}
+            known = json.loads(self._cache.read_text(encoding="utf-8"))["sha256"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return {}  # missing, truncated, edited, or of an earlier version
+        are_texts = isinstance(known, dict) and all(
+            isinstance(each, str) for each in known.values()
+        )
+        return known if are_texts else {}
 
     def of(self, paths: Iterable[str]) -> dict[str, str | None]:
         """SHA-256 of files by path, hexadecimal; None for a file that does not exist.
 
-        Raises OSError naming a file that cannot be read.
+        Raises DatasetError for all paths together that are no files or cannot be read.
         """
         found: dict[str, str | None] = {}
         unread: dict[str, str] = {}
+        problems: list[str] = []
         known = self._known
-        for (
-            path
-        ) in paths:  # hundreds of thousands at each start: nothing is called that can be spared
+        # Hundreds of thousands at each start: nothing is called that can be spared.
+        for path in paths:
             try:
-                stat = os.stat(path)
+                state = os.stat(path)
             except FileNotFoundError:
                 found[path] = None
                 continue
-            state = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} "
+            except OSError as error:
+                problems.append(f"{path}: {error.strerror}: {REMEDY}")
+                continue
+            stamp = f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns} "
             text = known.get(path, "")
-            if text.startswith(state):
-                found[path] = text[len(state) :]
+            if text.startswith(stamp):
+                found[path] = text[len(stamp) :]
+            elif reason := refusal_of_mode(state.st_mode):
+                problems.append(f"{path}: {reason}: {REMEDY}")
             else:
-                unread[path] = state
+                unread[path] = stamp
         if unread:
             with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
                 for path, digest in zip(unread, pool.map(_digest, unread), strict=True):
+                    if isinstance(digest, OSError):
+                        problems.append(f"{path}: {digest.strerror}: {REMEDY}")
+                        continue
                     found[path] = digest
-                    self._known[path] = f"{unread[path]}{digest}"
+                    known[path] = f"{unread[path]}{digest}"
             self._save()
+        if problems:
+            fail(problems)
         return found
 
     def _save(self) -> None:
@@ -73,6 +88,9 @@ class Digests:
         os.replace(temporary, self._cache)
 
 
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(path: str) -> str | OSError:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return error

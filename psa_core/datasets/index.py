@@ -18,9 +18,10 @@ import pandas as pd
 from PIL import Image
 
 from psa_core.datasets import formats
+from psa_core.datasets.decode import examine, fits, read_mask, upright_size
 from psa_core.datasets.formats.source import DatasetError, Source, fail, union
+from psa_core.runtime.files import refusal
 
-SMALLEST_SIDE = 32  # one cell of a feature map at output stride 32
 UNLISTED = 254  # in place of a class index, for values that no mask may hold
 
 
@@ -152,40 +153,6 @@ def read_masks(
         fail(problems)
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """Image as RGB, uint8 [H, W, 3], writable.
-
-    Grey, palette, RGBA and CMYK images are converted. The EXIF orientation is not applied, as in
-    VOC's tools: masks are aligned with the pixels as they are stored.
-    Raises DatasetError, with the path, where the file cannot be decoded.
-    """
-    image = _decode(path, path)
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def examine(
-    path: str | Path, content: io.BytesIO | None = None
-) -> tuple[tuple[int, int] | None, list[str]]:
-    """Decode an image and return its (width, height) and why a network cannot take it.
-
-    content: of the file, if it has been read. The size is None if it cannot be decoded.
-    Each problem has file, value and remedy: damaged, a side below SMALLEST_SIDE, no 8-bit channels.
-    """
-    try:
-        image = _decode(path, content or path)
-    except DatasetError as error:
-        return None, [str(error)]
-    problems = []
-    if min(image.size) < SMALLEST_SIDE:
-        problems.append(
-            f"{path}: {image.width} x {image.height} pixels: each side needs at least "
-            f"{SMALLEST_SIDE}; enlarge it or leave it out"
-        )
-    if image.mode.startswith(("I", "F")):
-        problems.append(f"{path}: pixels of mode {image.mode}: save it with 8 bits per channel")
-    return image.size, problems
-
-
 def resized(image: np.ndarray, longest_side: int | None) -> np.ndarray:
     """An image uint8 [H, W, 3] at the size of `resized_size`, with antialiasing."""
     height, width = image.shape[:2]
@@ -218,46 +185,25 @@ def _read_source(dataset: dict, images: Sequence[str]) -> Source:
     return source
 
 
-def _decode(path: str | Path, content: str | Path | io.BytesIO) -> Image.Image:
-    """The decoded image in its own mode."""
-    try:
-        with Image.open(content) as image:
-            image.load()
-            return image
-    except Exception as error:  # Pillow's decoders raise a dozen types on damaged files
-        raise DatasetError(f"{path}: cannot be decoded ({error}): replace the file") from error
-
-
-def _size(path: str) -> tuple[int, int] | None:
-    """(width, height) of an image by its header; None where it is damaged."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except Exception:  # as in `_decode`
-        return None
-
-
 def _describe(source: Source, image: str) -> tuple[str, tuple[int, int], list[str]]:
     """(SHA-256, (height, width), problems) of an image, whose mask must have its size."""
     path = source.images[image]
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        return "", (0, 0), [f"{path}: {error.strerror}: restore the file or correct the lists"]
+    if reason := refusal(path):
+        return "", (0, 0), [f"{path}: {reason}: restore the file or correct the lists"]
+    content = Path(path).read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     size, problems = examine(path, io.BytesIO(content))
     if size is None:
         return digest, (0, 0), problems
     if mask := source.masks.get(image):
-        problems += _size_problems(path, size, mask, _size(mask))
+        problems += _size_problems(path, mask, upright_size(mask))
     return digest, (size[1], size[0]), problems
 
 
-def _size_problems(
-    path: str, size: tuple[int, int] | None, mask: str, mask_size: tuple[int, int] | None
-) -> list[str]:
-    """None means that a file is damaged, which is reported elsewhere."""
-    if size is None or mask_size is None or size == mask_size:
+def _size_problems(path: str, mask: str, mask_size: tuple[int, int] | None) -> list[str]:
+    """A damaged file is reported elsewhere."""
+    size = upright_size(path)
+    if size is None or mask_size is None or fits(path, mask_size):
         return []
     return [
         f"{mask}: {mask_size[0]} x {mask_size[1]} pixels, but its image {path} has {size[0]} x "
@@ -270,23 +216,16 @@ def _read_mask(
 ) -> tuple[np.ndarray | None, list[str]]:
     """(mask as class indices, []), or (None, problems)."""
     path = source.masks[image]
+    problems = _size_problems(source.images[image], path, upright_size(path))
     try:
-        mask = _decode(path, path)
+        mask = read_mask(path, source.images[image])
     except DatasetError as error:
-        return None, [str(error)]
-    image_path = source.images[image]
-    problems = _size_problems(image_path, _size(image_path), path, mask.size)
-    if mask.mode not in ("L", "P"):
-        problems.append(
-            f"{path}: mode {mask.mode}, but a mask has one channel of 8 bits: save class indices "
-            "as a grey or palette PNG (colours: look each up in your palette first)"
-        )
-        return None, problems
-    present = np.flatnonzero(mask.histogram())
+        return None, [*problems, str(error)]
+    present = np.unique(mask)
     unlisted = present[lookup[present] == UNLISTED].tolist()
     if unlisted:
         listed = np.flatnonzero(lookup != UNLISTED).tolist()
         problems.append(
             f"{path}: values {unlisted} are not classes: use {listed}, or correct dataset.classes"
         )
-    return None if problems else lookup[np.asarray(mask)], problems
+    return None if problems else lookup[mask], problems

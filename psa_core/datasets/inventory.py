@@ -105,6 +105,10 @@ class Inventory:
         paths = [files[image] for image in images]
         return short_digest([about, images, paths, [self._contents[path] for path in paths]])
 
+    def check_files(self) -> None:
+        """Read what is new. Raises DatasetError for paths that are no files or cannot be read."""
+        self._contents  # noqa: B018, a property that reads them once
+
     def deleted(self, pattern: str, shards: Sequence[str]) -> list[str]:
         """Missing files of finished shards, except those of images that have left the data set.
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from psa_core.datasets.decode import upright_size
 from psa_core.datasets.formats.source import (
     IMAGE_SUFFIXES,
     RESERVED,
@@ -128,8 +128,9 @@ def read(found: Found, masks: Path, confidence: Path | None, names: Sequence[str
     Raises DatasetError where the mask has values that are no classes, or a file cannot be read or
     has another size than the image.
     """
-    with Image.open(found.image) as image:
-        size = image.size
+    size = upright_size(found.image)
+    if size is None:
+        raise DatasetError(f"{found.image}: cannot be decoded: replace the file")
     labels = _read_8_bit(masks / found.mask, found.image, size)
     if unknown := np.setdiff1d(labels, [*range(len(names) + 1), IGNORE]).tolist():
         raise DatasetError(

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from psa_core.datasets.decode import examine
 from psa_core.datasets.formats.source import IMAGE_SUFFIXES, PROBLEMS_SHOWN, DatasetError
-from psa_core.datasets.index import ImageRow, examine
+from psa_core.datasets.index import ImageRow
 
 SMALLEST_SIDE = 64  # as in config/schema.yaml
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from psa_core.datasets.index import ImageRow, read_image
+from psa_core.datasets.decode import read_image
+from psa_core.datasets.index import ImageRow
 from psa_core.delivery.images import (
     check_images,
     check_longest_side,

@@ -120,18 +120,30 @@ def write_grey(path: str | Path, values: np.ndarray) -> None:
         Image.fromarray((255 * values).round().astype(np.uint8)).save(temporary)
 
 
-def read_label_map(path: str | Path) -> np.ndarray:
+def read_label_map(
+    path: str | Path, size: tuple[int, int] | None = None, classes: int | None = None
+) -> np.ndarray:
     """Read uint8 [H, W] class indices.
 
-    Raises UserError naming a file that is broken or has more than one channel.
+    size: (H, W) that it must have; None: any. classes: the highest index but 255; None: any.
+    Raises UserError naming a file that is broken, has more than one channel, or another size or
+    higher indices than these.
     """
     try:
         with Image.open(path) as image:
             if image.mode not in ("P", "L"):
                 raise OSError(f"mode {image.mode}, expected class indices, P or L")
-            return np.array(image)
-    except OSError as error:
+            labels = np.array(image)
+    except (OSError, SyntaxError) as error:  # the latter for a damaged PNG
         raise UserError(f"{path}: not a readable label map ({error}); {REBUILD}") from error
+    if size is not None and labels.shape != tuple(size):
+        raise UserError(
+            f"{path}: {labels.shape[1]} x {labels.shape[0]} pixels, expected {size[1]} x "
+            f"{size[0]}; {REBUILD}"
+        )
+    if classes is not None and (highest := labels[labels != IGNORE].max(initial=0)) > classes:
+        raise UserError(f"{path}: class index {highest}, there are {classes} classes; {REBUILD}")
+    return labels
 
 
 def write_array(path: str | Path, array: np.ndarray) -> None:
@@ -140,12 +152,22 @@ def write_array(path: str | Path, array: np.ndarray) -> None:
         np.save(temporary, array.astype(np.float16))
 
 
-def read_array(path: str | Path) -> np.ndarray:
-    """Read a .npy written by `write_array` as float32. Raises UserError naming a broken file."""
+def read_array(path: str | Path, maps: int) -> np.ndarray:
+    """Read a .npy written by `write_array` as float32 [maps, h, w].
+
+    maps: their number. Raises UserError naming a file that is broken, has another shape or holds a
+    value that is not finite.
+    """
     try:
-        return np.load(path).astype(np.float32)
+        # Mapped, so that a damaged header cannot ask for more memory than the file has bytes.
+        array = np.load(path, mmap_mode="r").astype(np.float32)
     except (ValueError, EOFError) as error:
         raise UserError(f"{path}: not a readable .npy array ({error}); {REBUILD}") from error
+    if array.ndim != 3 or len(array) != maps:
+        raise UserError(f"{path}: shape {array.shape}, expected [{maps}, h, w]; {REBUILD}")
+    if not np.isfinite(array).all():
+        raise UserError(f"{path}: holds a value that is not finite; {REBUILD}")
+    return array
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ def complete(config: dict, schema: dict) -> dict:
     """
     filled = _fill(copy.deepcopy(config), schema, schema)
     problems = [_explain(error) for error in Draft202012Validator(schema).iter_errors(filled)]
+    problems += _not_finite(filled)
     _raise(sorted(problems) or list(_conflicts(filled)))
     return filled
 
@@ -213,6 +215,18 @@ def _parse(value: object, schema: dict) -> object:
         except (ValueError, KeyError):
             continue
     return value
+
+
+def _not_finite(value: object, path: str = "") -> Iterator[str]:
+    """NaN and infinities, which pass as numbers and within any range that NaN is compared with."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _not_finite(each, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for i, each in enumerate(value):
+            yield from _not_finite(each, f"{path}.{i}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{path}: {value} is not a number to compute with; write a finite one"
 
 
 def _explain(error: ValidationError) -> str:

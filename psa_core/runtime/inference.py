@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from psa_core.datasets.index import ImageRow, read_image, resized, resized_size
+from psa_core.datasets.decode import read_image
+from psa_core.datasets.index import ImageRow, resized, resized_size
 from psa_core.errors import UserError
 
 BATCH_PIXELS = 1_500_000  # before scaling; eight images of PASCAL VOC

@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from psa_core.datasets.cache import read_cached
-from psa_core.datasets.index import read_image
+from psa_core.datasets.decode import read_image
 from psa_core.runtime.artifacts import IGNORE, read_label_map
 
 GREY = 124  # near the mean of ImageNet, so that padding is close to 0 once normalised
@@ -98,7 +98,7 @@ class TrainingImages(Dataset):
             torch.manual_seed(hash((self.seed, epoch, i)) % 2**63)
             if isinstance(target, torch.Tensor):
                 return self.transform(image).as_subclass(torch.Tensor), target
-            labels = read_label_map(target)
+            labels = read_label_map(target, None if self.cache else pixels.shape[:2])
             if self.cache:
                 size = pixels.shape[1::-1]
                 labels = np.array(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))

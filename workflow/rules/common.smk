@@ -16,6 +16,7 @@ from psa_core.datasets.contents import Digests
 from psa_core.datasets.inventory import Inventory
 from psa_core.errors import one_message
 from psa_core.runtime.config import STAGES, cached_side, check_data, complete, file_of_weights
+from psa_core.runtime.keys import check_keys
 from psa_core.runtime.provenance import code_digest
 
 # A preset given by --configfile stands alone; defaults come from the schema.
@@ -25,6 +26,8 @@ if not workflow.config_settings.configfiles:
 
 
 with one_message(), open(workflow.source_path("../../config/schema.yaml")) as schema_file:
+    for configfile in workflow.configfiles:
+        check_keys(configfile)
     config.update(complete(config, yaml.safe_load(schema_file)))
 
 # Threads that wait for work should sleep: spinning slows the data loader on the same cores.
@@ -37,6 +40,7 @@ DIGESTS = Digests(".snakemake/contents.json")
 with one_message():
     DATA = Inventory(config["dataset"], DIGESTS)
     check_data(config, DATA)
+    DATA.check_files()
 CLASSES, MASKS = "results/dataset/classes.txt", "results/dataset/masks/{}.png"
 
 
@@ -97,6 +101,12 @@ def deleted(pattern, part):
 def tables(*parts):
     """The tables of all images of parts of the data set."""
     return [f"results/dataset/images/{shard}.csv" for shard in DATA.shards(*parts)]
+
+
+def contents_of(files):
+    """A parameter that changes with the contents of files."""
+    with one_message():
+        return DIGESTS.of(files)
 
 
 def settings(**sections):

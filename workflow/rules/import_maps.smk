@@ -16,7 +16,7 @@ rule import_maps:
         "results/benchmarks/import_maps/{shard}.tsv"
     params:
         foreign=FOREIGN,
-        contents=lambda w: DIGESTS.of(map(FOREIGN.format, DATA.images_of(shard_of_job(w)))),
+        contents=lambda w: contents_of(map(FOREIGN.format, DATA.images_of(shard_of_job(w)))),
         maps="results/cam/maps/{}.npy",
         code=code_of("import_maps"),
     script:

@@ -9,7 +9,7 @@ def weights_of(stage):
 
 def digest_of_weights(stage):
     """A parameter that changes with the contents of that file, whose time does not count."""
-    return DIGESTS.of(filter(None, [file_of_weights(config[stage])]))
+    return contents_of(filter(None, [file_of_weights(config[stage])]))
 
 
 def training_settings(stage, losses=None):

@@ -15,19 +15,19 @@ stage, split, files = snakemake.params.stage, snakemake.params.split, snakemake.
 with logs.stage(snakemake.log[0], stage=stage, split=split, settings=files.settings):
     names = read_lines(snakemake.input.classes)
     images = read_lines(snakemake.input.scored)
-    masks = (read_label_map(files.masks.format(image)) for image in images)
     if stage == "cam":
-        rows = read_images(snakemake.input.images, listed=images)  # in the same order
-        scores = (
-            maps.with_background(read_array(files.predicted.format(row.image)), **files.settings)
-            for row in rows
-        )
-        predicted = (
-            maps.arg_max(each, row.classes, (row.height, row.width))
-            for each, row in zip(scores, rows, strict=True)
-        )
-    else:
-        predicted = (read_label_map(files.predicted.format(image)) for image in images)
-    matrices = metrics.confusion_matrices(zip(masks, predicted, strict=True), len(names))
+        rows = {row.image: row for row in read_images(snakemake.input.images, listed=images)}
+
+    def label(image, size):
+        path = files.predicted.format(image)
+        if stage != "cam":
+            return read_label_map(path, size, len(names))
+        classes = rows[image].classes
+        scores = maps.with_background(read_array(path, len(classes)), **files.settings)
+        return maps.arg_max(scores, classes, size)
+
+    masks = ((i, read_label_map(files.masks.format(i), classes=len(names))) for i in images)
+    pairs = ((mask, label(image, mask.shape)) for image, mask in masks)
+    matrices = metrics.confusion_matrices(pairs, len(names))
     table = metrics.scores(matrices, names, stage=stage, split=split, images=len(images))
     write_table(snakemake.output[0], table)

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 with logs.stage(snakemake.log[0]) as log:
     images = read_lines(snakemake.input.scored)
-    counts = [
-        boundaries.match(
-            read_label_map(snakemake.params.boundaries.format(image)) / 255,
-            read_label_map(snakemake.params.masks.format(image)),
-        )
-        for image in logs.progress(images, total=len(images), label="images")
-    ]
+
+    def match(image):
+        mask = read_label_map(snakemake.params.masks.format(image))
+        found = read_label_map(snakemake.params.boundaries.format(image), mask.shape)
+        return boundaries.match(found / 255, mask)
+
+    counts = [match(image) for image in logs.progress(images, total=len(images), label="images")]
     table = boundaries.scores(np.array(counts))
     write_table(snakemake.output[0], table)
     log.info("\n%s", table.to_string(index=False))

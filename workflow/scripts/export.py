@@ -17,7 +17,9 @@ with logs.stage(snakemake.log[0]):
     rows = read_images(snakemake.input.images)
     names = relative_names([row.path for row in rows])
     reading = (
-        MaskedImage(name, Path(row.path), read_label_map(pattern.format(row.image)))
+        MaskedImage(
+            name, Path(row.path), read_label_map(pattern.format(row.image), (row.height, row.width))
+        )
         for name, row in zip(names, rows, strict=True)
     )
     images = logs.progress(reading, total=len(rows), label="images")

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core.datasets.index import read_image, read_images
+from psa_core.datasets.decode import read_image
+from psa_core.datasets.index import read_images
 from psa_core.evaluation import figures
 from psa_core.runtime import logs
 from psa_core.runtime.artifacts import listed_images, read_label_map, read_lines
@@ -18,7 +19,7 @@ with logs.stage(snakemake.log[0]):
         patterns = [snakemake.params.predictions]
         patterns += [snakemake.params.masks] if row.image in masked else []
         image = read_image(row.path)
-        label_maps = [read_label_map(pattern.format(row.image)) for pattern in patterns]
+        label_maps = [read_label_map(each.format(row.image), image.shape[:2]) for each in patterns]
         rows.append([image, *(figures.overlay(image, label_map) for label_map in label_maps)])
     grid = figures.grid(rows, ["image", "prediction", "true mask"], names)
     figures.save(snakemake.output[0], grid)

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core.datasets.index import read_image, read_images
+from psa_core.datasets.decode import read_image
+from psa_core.datasets.index import read_images
 from psa_core.evaluation import figures
 from psa_core.runtime import logs
 from psa_core.runtime.artifacts import listed_images, read_array, read_label_map, read_lines
@@ -27,8 +28,8 @@ with logs.stage(snakemake.log[0]):
         patterns = list(snakemake.params.labels)
         patterns += [snakemake.params.masks] if row.image in masked else []
         image = read_image(row.path)
-        maps = read_array(snakemake.params.maps.format(row.image))
-        labels = [read_label_map(pattern.format(row.image)) for pattern in patterns]
+        maps = read_array(snakemake.params.maps.format(row.image), len(row.classes))
+        labels = [read_label_map(each.format(row.image), image.shape[:2]) for each in patterns]
         tinted = [figures.overlay(image, label_map) for label_map in labels]
         rows.append([image, figures.heat(image, maps), *tinted])
     figures.save(snakemake.output[0], figures.grid(rows, TITLES, names))

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core.datasets.index import read_image, read_images, resized
+from psa_core.datasets.decode import read_image
+from psa_core.datasets.index import read_images, resized
 from psa_core.method.affinity_labels import affinity_labels, with_true_mask
 from psa_core.runtime import artifacts, logs, parallel
 
@@ -18,12 +19,12 @@ with logs.stage(snakemake.log[0], settings=settings):
     images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
 
     def label(row):
-        maps = artifacts.read_array(snakemake.params.maps.format(row.image))
+        maps = artifacts.read_array(snakemake.params.maps.format(row.image), len(row.classes))
         image = resized(read_image(row.path), longest_side)
         labels = affinity_labels(image, maps, row.classes, size=(row.height, row.width), **settings)
         if row.image not in masked:
             return labels
-        mask = artifacts.read_label_map(snakemake.params.masks.format(row.image))
+        mask = artifacts.read_label_map(snakemake.params.masks.format(row.image), labels.shape)
         return with_true_mask(labels, mask, known)
 
     results = parallel.in_processes(label, images, processes=snakemake.threads)

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from psa_core.datasets.index import read_image, read_images, resized
+from psa_core.datasets.decode import read_image
+from psa_core.datasets.index import read_images, resized
 from psa_core.evaluation.label_check import check
 from psa_core.method.pseudo_labels import pseudo_labels
 from psa_core.runtime import logs, parallel
@@ -19,7 +20,7 @@ with logs.stage(snakemake.log[0], settings=settings):
     images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
 
     def label(row):
-        scores = read_array(snakemake.params.scores.format(row.image))
+        scores = read_array(snakemake.params.scores.format(row.image), len(row.classes) + 1)
         image = resized(read_image(row.path), longest_side)
         size = row.height, row.width
         labels = pseudo_labels(image, scores, row.classes, size=size, **settings)

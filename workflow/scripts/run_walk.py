@@ -20,7 +20,8 @@ with logs.stage(snakemake.log[0], settings=settings) as log:
     exponents = {}
     for row in logs.progress(images, total=len(images), label="images"):
         edges = artifacts.read_edges(snakemake.input.edges, row.image)
-        cells = maps.resize(artifacts.read_array(files.maps.format(row.image)), edges.shape[1:])
+        cells = artifacts.read_array(files.maps.format(row.image), len(row.classes))
+        cells = maps.resize(cells, edges.shape[1:])
         scores, exponent = walk_with_background(cells, edges, **settings)
         exponents[row.image] = exponent
         artifacts.write_array(files.scores.format(row.image), scores)

@@ -17,9 +17,11 @@ with logs.stage(snakemake.log[0], settings=settings):
     images = read_images(snakemake.input.images, listed=listed)
 
     def read(row):
-        maps = artifacts.read_array(files.maps.format(row.image))
+        maps = artifacts.read_array(files.maps.format(row.image), len(row.classes))
         edges = artifacts.read_edges(snakemake.input.edges, row.image)
-        return maps, edges, row.classes, artifacts.read_label_map(files.masks.format(row.image))
+        size = row.height, row.width
+        mask = artifacts.read_label_map(files.masks.format(row.image), size)
+        return maps, edges, row.classes, mask
 
     rows = logs.progress(images, total=len(images), label="images")
     classes = len(artifacts.read_lines(snakemake.input.classes))

@@ -21,15 +21,15 @@ from psa_core.datasets.formats.source import (
     LISTS,
     MOST_CLASSES,
     RESERVED,
-    Row,
     Source,
+    choose_masks,
     class_names,
     did_you_mean,
     finish_lists,
     image_id,
     is_hostile,
+    look_alike,
     read_list,
-    read_rows,
     report_duplicates,
     resolve,
     root_of,
@@ -37,6 +37,9 @@ from psa_core.datasets.formats.source import (
     union,
     without_suffix,
 )
+from psa_core.datasets.formats.table import Row, alike, composed, in_order, read_rows
+
+NOT_CLASSES = ("background", "ignore")  # first lines of other tools' lists: `__ignore__`
 
 
 def _files(dataset: dict, root: Path) -> dict[str, Path]:
@@ -67,13 +70,10 @@ def read(dataset: dict) -> Source:
     root = root_of(dataset)
     paths = _files(dataset, root)
     table = paths["labels"]
-    rows = _by_id(table, read_rows(table, problems) or [], problems)
-    names = class_names(dataset, problems)
-    if names is None and "classes" in paths:
-        names = tuple(read_list(paths["classes"], problems, "add it or set dataset.classes"))
-        report_duplicates(paths["classes"], list(names), problems)
+    names = _listed_classes(dataset, paths, problems)
+    rows = _by_id(table, read_rows(table, dataset, names, problems), problems)
     if names is None:
-        names = tuple(sorted({label for row in rows.values() for label in row.labels}))
+        names = in_order({label for row in rows.values() for label in row.labels})
     _check_labels(table, rows.values(), names, problems)
     lists = _split(dataset, rows, paths, problems)
     used = {image: rows[image] for image in union(lists) if image in rows}
@@ -98,10 +98,30 @@ def read(dataset: dict) -> Source:
     return source
 
 
-def _by_id(table: Path, rows: list[Row], problems: list[str]) -> dict[str, Row]:
+def _listed_classes(
+    dataset: dict, paths: dict[str, Path], problems: list[str]
+) -> tuple[str, ...] | None:
+    """The classes of the configuration or of classes.txt; None where neither lists them.
+
+    Background and ignored pixels at the start of the list, which other tools write, are left out:
+    that keeps the values of the masks, which count from the first class.
+    """
+    names = class_names(dataset, problems)
+    if names is None and "classes" in paths:
+        lines = read_list(paths["classes"], problems, "add it or set dataset.classes")
+        report_duplicates(paths["classes"], lines, problems)
+        names = tuple(map(composed, lines))
+    while names and alike(names[0]) in NOT_CLASSES:
+        names = names[1:]
+    return names
+
+
+def _by_id(table: Path, rows: list[Row] | None, problems: list[str]) -> dict[str, Row]:
     """The rows by image id; hostile names and names with the same id are reported."""
+    if rows == []:
+        problems.append(f"{table}: no row below the header: add one for each image")
     found: dict[str, Row] = {}
-    for row in rows:
+    for row in rows or ():
         if is_hostile(row.image):
             problems.append(
                 f"{table}, line {row.line}: image {row.image!r} is not a path below the images "
@@ -123,9 +143,9 @@ def _check_labels(
 ) -> None:
     problems += [
         f"{table}: {name!r} cannot be the name of a class: the metrics have a row of that name; "
-        "rename it"
-        for name in RESERVED
-        if name in names
+        + ("take it out of the labels" if alike(name) in NOT_CLASSES else "rename it")
+        for name in names
+        if alike(name) in (*RESERVED, *NOT_CLASSES)
     ]
     problems += [
         f"{table}: {name!r} cannot be the name of a class: it has a line break; remove it"
@@ -177,6 +197,12 @@ def _split(
         fraction, seed = dataset.get("val_fraction", 0.2), dataset.get("seed", 0)
         in_val = {image for image in rows if _uniform(image, seed) < fraction}
     lists["train_aug"] = [image for image in rows if image not in in_val]
+    if rows and not lists["train_aug"]:
+        place = paths["val"] if "val" in paths else f"the split of {paths['labels']}"
+        problems.append(
+            f"{place}: all {len(rows)} images are for val: leave some for training (without "
+            "lists and column split, dataset.val_fraction decides)"
+        )
     if "val" not in paths:
         lists["val"] = [image for image in rows if image in in_val]
     return lists
@@ -223,7 +249,7 @@ def _find_images(
             images[image] = exact[0]
             continue
         names = ", ".join(map(posixpath.basename, candidates))
-        there = f" (there: {names})" if candidates else ""
+        there = f" (there: {names})" if candidates else look_alike(folder, rows[image].image)
         problems.append(
             f"{folder}: {len(exact)} images for {rows[image].image!r} of line "
             f"{rows[image].line}{there}: correct its name in the table or add the file"
@@ -239,9 +265,11 @@ def _find_masks(
         if name:
             problems.append(f"{folder}: no such folder: correct dataset.masks")
         return {}
-    found = scan(folder, stems.values(), (".png",))
-    masks = {image: found[stem][0] for image, stem in stems.items() if stem in found}
-    if stems and not masks and any(folder.iterdir()):
+    found = scan(folder, stems.values(), IMAGE_SUFFIXES)
+    masks = choose_masks(
+        folder, {image: found[stem] for image, stem in stems.items() if stem in found}, problems
+    )
+    if stems and not masks and not problems and any(folder.iterdir()):
         problems.append(
             f"{folder}: no mask has the name of an image (that of {next(iter(stems.values()))!r} "
             "would have that name and .png): rename them or remove the folder"

@@ -4,17 +4,16 @@ Standard library only: the Snakefile reads the lists at each start. Files are pl
 not `Path` objects, which would take most of the time for a data set of 100,000 images.
 """
 
-import csv
 import difflib
 import functools
-import io
 import os
 import posixpath
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from psa_core.errors import UserError
 
@@ -22,7 +21,10 @@ LISTS = ("train_aug", "train", "val", "test")
 IGNORE = 255
 MOST_CLASSES = 253  # indices are uint8: 254 and 255 are taken
 RESERVED = ("background", "mean")  # names of rows in results/metrics.csv
-IMAGE_SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
+IMAGE_SUFFIXES = frozenset(
+    (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+)
+LONGEST_ID = 240  # bytes; file systems allow 255, and temporary names are longer by 14
 PROBLEMS_SHOWN = 10
 UNSAFE = re.compile(r"[^\w.+-]")  # characters that could break file names or targets
 
@@ -53,15 +55,6 @@ class Source:
     masks: dict[str, str]
     problems: list[str]
     annotations: dict[str, str] = field(default_factory=dict)
-
-
-class Row(NamedTuple):
-    """One row of a labels csv: line number, image as written, its labels, its split or ""."""
-
-    line: int
-    image: str
-    labels: list[str]
-    split: str
 
 
 def fail(problems: list[str]) -> NoReturn:
@@ -138,7 +131,7 @@ def class_names(dataset: dict, problems: list[str]) -> tuple[str, ...] | None:
         elif str(name) in names:
             problems.append(f"dataset.classes: {name!r} is listed twice: remove one")
         else:
-            names.append(str(name))
+            names.append(unicodedata.normalize("NFC", str(name)))
     if not dataset["classes"]:
         problems.append("dataset.classes: empty list: name at least one class, or null for all")
     return tuple(names)
@@ -178,63 +171,6 @@ def union(lists: dict[str, list[str]]) -> list[str]:
     return list(dict.fromkeys(image for images in lists.values() for image in images))
 
 
-def read_rows(path: Path, problems: list[str]) -> list[Row] | None:
-    """Rows of a labels csv (`image,labels`, optional `split`), all values as strings.
-
-    Labels are separated by `;` if any row contains one, otherwise by white space.
-    Where there is no such table, returns None and adds a problem.
-    """
-    text = read_text(path, problems, "create it (image,labels) or set dataset.labels")
-    if text is None:
-        return None
-    try:
-        records = _read_records(path, text, problems)
-    except csv.Error as error:
-        problems.append(f"{path}: {error}: close each quote, or save it as a plain csv again")
-        return None
-    if records is None:
-        return None
-    separator = ";" if any(";" in labels for _, _, labels, _ in records) else None
-    return [
-        Row(
-            line,
-            image,
-            [each for label in labels.split(separator) if (each := label.strip())],
-            split,
-        )
-        for line, image, labels, split in records
-    ]
-
-
-def _read_records(
-    path: Path, text: str, problems: list[str]
-) -> list[tuple[int, str, str, str]] | None:
-    """(line number, image, labels, split or "") of each row; None where a column is missing."""
-    reader = csv.reader(io.StringIO(text), skipinitialspace=True, strict=True)
-    header = [name.strip() for name in next(reader, [])]
-    missing = [name for name in ("image", "labels") if name not in header]
-    if missing:
-        problems.append(
-            f"{path}: no column {', '.join(missing)} in the header {','.join(header)!r}: "
-            "the first line is image,labels or image,labels,split, separated by commas"
-        )
-        return None
-    image, labels = header.index("image"), header.index("labels")
-    split = header.index("split") if "split" in header else -1  # then an empty field
-    records = []
-    for fields in filter(None, reader):
-        if len(fields) > len(header):
-            problems.append(
-                f"{path}, line {reader.line_num}: {len(fields)} fields, "
-                f"the header has {len(header)}: separate labels by ; not by commas"
-            )
-            del fields[len(header) :]
-        fields += [""] * (len(header) + 1 - len(fields))
-        row = fields[image].strip(), fields[labels].strip(), fields[split].strip()
-        records.append((reader.line_num, *row))
-    return records
-
-
 def scan(folder: Path, stems: Iterable[str], suffixes: Iterable[str]) -> dict[str, list[str]]:
     """Files of a folder, and of the subfolders that occur in stems, by path without suffix."""
     found: dict[str, list[str]] = {}
@@ -247,6 +183,45 @@ def scan(folder: Path, stems: Iterable[str], suffixes: Iterable[str]) -> dict[st
     return found
 
 
+def look_alike(folder: Path, name: str) -> str:
+    """` (there: 'x.heic')`: a file whose name resembles that of a missing image, else nothing."""
+    parent, _, last = name.rpartition("/")
+    if (folder / last).is_file():
+        return f" (there: {last!r}, without {parent + '/'!r})"
+    here = folder / parent
+    stem = _folded(without_suffix(last))
+    for other in sorted(os.listdir(here)) if here.is_dir() else ():
+        if _folded(other.rpartition(".")[0]) == stem or _folded(other) == _folded(last):
+            same = unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", last)
+            return f" (there: {other!r}{', which differs in its Unicode form' if same else ''})"
+    return ""
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def choose_masks(folder: Path, found: dict[str, list[str]], problems: list[str]) -> dict[str, str]:
+    """Path of the .png of each image; images that have only another type of file are a problem.
+
+    found: by image id, files in the folder of the image's name.
+    """
+    masks = {}
+    others = []
+    for image, paths in found.items():
+        if png := next((path for path in paths if path.lower().endswith(".png")), None):
+            masks[image] = png
+        else:
+            others.append(paths[0])
+    if others:
+        problems.append(
+            f"{folder}: {len(others)} of {len(found)} masks are not .png, the first is "
+            f"{posixpath.basename(others[0])}: save them as PNG with 8 bits (a .jpg has changed "
+            "the values: draw or export it again), or move them away"
+        )
+    return masks
+
+
 def finish_lists(dataset: dict, source: Source) -> None:
     """Check the lists against each other, bring `train` into `train_aug`, apply `limit`.
 
@@ -255,6 +230,12 @@ def finish_lists(dataset: dict, source: Source) -> None:
     source.problems in place.
     """
     lists, problems = source.lists, source.problems
+    problems += [
+        f"image {image[:40]!r}...: its id has {len(image.encode())} bytes, file names can have "
+        f"{LONGEST_ID}: shorten its name or the names of its folders"
+        for image in union(lists)
+        if len(image) > LONGEST_ID // 4 and len(image.encode()) > LONGEST_ID
+    ]
     in_training = set(lists["train_aug"])
     if not in_training and not problems:
         problems.append(
@@ -286,6 +267,11 @@ def finish_lists(dataset: dict, source: Source) -> None:
     ]
 
 
+def _are_last(absent: list[str], names: tuple[str, ...]) -> bool:
+    """Whether the other names keep their indices without these."""
+    return names[-len(absent) :] == tuple(absent)
+
+
 def absent_classes(source: Source, dataset: dict) -> list[str]:
     """A list of one problem if there are classes that no training image shows, else an empty one.
 
@@ -302,6 +288,11 @@ def absent_classes(source: Source, dataset: dict) -> list[str]:
     elsewhere = {name for names in source.labels.values() for name in names}
     if dataset["format"] == "folder" and elsewhere & set(absent):
         remedy = "take it out of the labels, masks and classes of the others"
+    elif dataset["format"] == "folder" and source.masks and not _are_last(absent, source.names):
+        remedy = (
+            "take it out of the list of classes, and count the values of the masks again, which "
+            "follow its order"
+        )
     else:
         remedy = f"write dataset.classes: [{', '.join(n for n in source.names if n in present)}]"
     return [

@@ -16,18 +16,20 @@ from psa_core.datasets.formats.source import (
     IMAGE_SUFFIXES,
     LISTS,
     Source,
+    choose_masks,
     class_names,
     did_you_mean,
     finish_lists,
     image_id,
+    look_alike,
     read_list,
-    read_rows,
     report_duplicates,
     resolve,
     root_of,
     scan,
     union,
 )
+from psa_core.datasets.formats.table import read_rows
 
 CLASSES = (
     "aeroplane",
@@ -88,7 +90,7 @@ def read(dataset: dict) -> Source:
     annotations: dict[str, str] = {}
     folder = root / "Annotations"
     if "labels" in paths:
-        every = _labels_of_csv(paths["labels"], union(lists), problems)
+        every = _labels_of_csv(paths["labels"], dataset, union(lists), problems)
     elif not folder.is_dir():
         problems.append(
             f"{root}: neither Annotations/*.xml nor labels.csv: add one of the two, "
@@ -191,8 +193,10 @@ def _unknown_labels(path: str | Path, image: str, names: Iterable[str]) -> list[
     ]
 
 
-def _labels_of_csv(path: Path, images: list[str], problems: list[str]) -> dict[str, list[str]]:
-    rows = read_rows(path, problems)
+def _labels_of_csv(
+    path: Path, dataset: dict, images: list[str], problems: list[str]
+) -> dict[str, list[str]]:
+    rows = read_rows(path, dataset, CLASSES, problems)
     if rows is None:
         return {}
     found = {image_id(row.image): row.labels for row in rows}
@@ -217,7 +221,8 @@ def _find_images(
         return {}
     found = scan(folder, ids, IMAGE_SUFFIXES)
     problems += [
-        f"{folder}: no image {i!r} of the lists: add it or take it out of the lists"
+        f"{folder}: no image {i!r} of the lists{look_alike(folder, i)}: add it or take it out of "
+        "the lists"
         for i in ids
         if i not in found
     ]
@@ -234,7 +239,7 @@ def _find_masks(
         problems.append(f"{folders[0]}: no such folder: add it or correct dataset.masks")
     found: dict[str, str] = {}
     for folder in folders:
-        found |= {stem: paths[0] for stem, paths in scan(folder, ids, (".png",)).items()}
+        found |= choose_masks(folder, scan(folder, ids, IMAGE_SUFFIXES), problems)
     if not any(folder.is_dir() for folder in folders):
         return None
     return {i: found[i] for i in ids if i in found}

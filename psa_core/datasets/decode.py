@@ -1,0 +1,164 @@
+"""Files of images and masks, decoded and turned upright.
+
+A photograph may be stored turned or mirrored, with its orientation in the EXIF data. Images are
+used as they are to be seen. A mask that has the size of the stored pixels is turned with its image.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from psa_core.datasets.formats.source import DatasetError
+from psa_core.runtime.files import content_of, refusal
+
+SMALLEST_SIDE = 32  # one cell of a feature map at output stride 32
+TURNS = {  # by EXIF orientation; 1 is upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+PNG_EXIF = {"exif", "Raw profile type exif", "XML:com.adobe.xmp"}
+SIDEWAYS = (5, 6, 7, 8)  # these exchange width and height
+LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
+GREY_BITS = {"1": 1, "L;2": 2, "L;4": 4}  # Pillow spreads such values over 0..255
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Image as RGB, uint8 [H, W, 3], writable, upright.
+
+    Grey, palette, RGBA and CMYK images are converted.
+    Raises DatasetError, with the path, where the file cannot be decoded.
+    """
+    image = _decode(path, path)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def examine(
+    path: str | Path, content: io.BytesIO | None = None
+) -> tuple[tuple[int, int] | None, list[str]]:
+    """Decode an image and return its (width, height) and why a network cannot take it.
+
+    content: of the file, if it has been read. The size is None if it cannot be decoded.
+    Each problem has file, value and remedy: damaged, a side below SMALLEST_SIDE, no 8-bit channels.
+    """
+    try:
+        image = _decode(path, content or path)
+    except DatasetError as error:
+        return None, [str(error)]
+    problems = []
+    if min(image.size) < SMALLEST_SIDE:
+        problems.append(
+            f"{path}: {image.width} x {image.height} pixels: each side needs at least "
+            f"{SMALLEST_SIDE}; enlarge it or leave it out"
+        )
+    if image.mode.startswith(("I", "F")):
+        problems.append(f"{path}: pixels of mode {image.mode}: save it with 8 bits per channel")
+    return image.size, problems
+
+
+def upright_size(path: str | Path) -> tuple[int, int] | None:
+    """(width, height) of an image by its header; None where it is damaged."""
+    header = _header(path)
+    return header and header[0]
+
+
+def fits(image: str | Path, mask_size: tuple[int, int] | None) -> bool:
+    """Whether a mask has the size of an image, upright or as stored; True where one is damaged."""
+    header = _header(image)
+    return header is None or mask_size is None or mask_size in header[:2]
+
+
+def read_mask(path: str | Path, image: str | Path) -> np.ndarray:
+    """The values of a mask, uint8 [H, W], upright like its image.
+
+    path: a PNG of one channel; values of 1, 2 and 4 bits are read as they are stored.
+    image: its image. A mask of the size that the image is stored in is turned as the image is.
+    Raises DatasetError, with the path, where it cannot be decoded or has several channels.
+    """
+    mask = _decode(path, path)
+    if mask.info["format"] in LOSSY:
+        raise DatasetError(
+            f"{path}: a {mask.info['format']}, whatever its name: saving it so has changed the "
+            "values; draw or export the mask again, as PNG"
+        )
+    if mask.mode not in ("1", "L", "P"):
+        raise DatasetError(
+            f"{path}: mode {mask.mode}, but a mask has one channel of 8 bits: save class indices "
+            "as a grey or palette PNG (colours: look each up in your palette first)"
+        )
+    bits = mask.info["bits"]
+    header = _header(image)
+    if header and not mask.info["turned"]:
+        _, stored, orientation = header
+        if orientation in TURNS and mask.size == stored:
+            mask = mask.transpose(TURNS[orientation])
+    values = np.asarray(mask.convert("L") if mask.mode == "1" else mask)
+    return values // (255 // (2**bits - 1))
+
+
+def _header(path: str | Path) -> tuple[tuple[int, int], tuple[int, int], int] | None:
+    """(upright size, stored size, orientation) of an image; None where it is damaged."""
+    try:
+        with Image.open(path) as image:
+            orientation = _orientation(image)
+            other = image.size[::-1] if orientation in SIDEWAYS else image.size
+            # Pillow itself turns TIFF, and its size is upright from the start.
+            sizes = (image.size, other) if image.format == "TIFF" else (other, image.size)
+            return *sizes, orientation
+    except Exception:  # as in `_decode`
+        return None
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "PNG" and not PNG_EXIF & image.info.keys():
+        return 1  # Pillow would decode all of it to look for EXIF data at the end
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF data do not make an image unusable
+        return 1
+
+
+def _decode(path: str | Path, content: str | Path | io.BytesIO) -> Image.Image:
+    """The decoded image in its own mode, upright.
+
+    Its `info` holds `turned`, whether it has an orientation of its own, `bits` of a grey pixel, and
+    the `format` of the file.
+    """
+    if reason := None if isinstance(content, io.BytesIO) else refusal(path):
+        raise DatasetError(f"{path}: cannot be decoded ({reason}): replace the file")
+    try:
+        with Image.open(content) as image:
+            mode = image.tile[0][3] if image.tile else None
+            orientation = _orientation(image)
+            is_tiff = image.format == "TIFF"  # which Pillow turns
+            image.load()
+            turn = None if is_tiff else TURNS.get(orientation)
+            upright = image if turn is None else image.transpose(turn)
+            upright.info |= {
+                "turned": orientation in TURNS,
+                "bits": GREY_BITS.get(mode, 8),
+                "format": image.format,
+            }
+            return upright
+    except Exception as error:  # Pillow's decoders raise a dozen types on damaged files
+        reason = _reason(content, error)
+        raise DatasetError(f"{path}: cannot be decoded ({reason}): replace the file") from error
+
+
+def _reason(content: str | Path | io.BytesIO, error: Exception) -> str:
+    """Why an image cannot be decoded, by its content if that is something else."""
+    if isinstance(content, io.BytesIO):
+        head = content.getvalue()[:64]
+    else:
+        with open(content, "rb") as file:
+            head = file.read(64)
+    unknown = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+    return content_of(head) or unknown

@@ -1,0 +1,153 @@
+"""Images and masks are decoded upright; masks of few bits keep their values."""
+
+import os
+
+import numpy as np
+import pytest
+from datasets_on_disk import write_image, write_mask, write_text
+from PIL import Image, ImageOps
+
+from psa_core.datasets import decode
+from psa_core.datasets.formats.source import DatasetError
+
+
+def with_orientation(value: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    return exif.tobytes()
+
+
+def write_oriented(path, orientation, size=(40, 32)):
+    """An image that is white in its stored top left quarter, black elsewhere."""
+    pixels = np.zeros((size[1], size[0], 3), np.uint8)
+    pixels[: size[1] // 2, : size[0] // 2] = 255
+    Image.fromarray(pixels).save(path, exif=with_orientation(orientation))
+
+
+# Where the stored top left quarter is to be seen, by the EXIF standard: (lower half, right half).
+QUARTER = {1: (0, 0), 2: (0, 1), 3: (1, 1), 4: (1, 0), 5: (0, 0), 6: (0, 1), 7: (1, 1), 8: (1, 0)}
+
+
+def quarter_of(array):
+    """(lower half, right half) of the quarter with the greatest mean."""
+    height, width = array.shape[:2]
+    means = array.reshape(2, height // 2, 2, width // 2, -1).mean((1, 3, 4))
+    return tuple(map(int, np.unravel_index(means.argmax(), (2, 2))))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", QUARTER)
+def test_images_are_upright(tmp_path, suffix, orientation):
+    path = tmp_path / f"x.{suffix}"
+    write_oriented(path, orientation)
+    size = (40, 32) if orientation < 5 else (32, 40)
+    image = decode.read_image(path)
+    assert image.shape == (*size[::-1], 3)
+    assert quarter_of(image) == QUARTER[orientation]
+    assert decode.upright_size(path) == size
+    assert decode.examine(path) == (size, [])
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+@pytest.mark.parametrize("orientation", QUARTER)
+def test_a_mask_of_the_stored_size_is_turned_with_its_image(tmp_path, suffix, orientation):
+    image, mask = tmp_path / f"x.{suffix}", tmp_path / "x.png"
+    write_oriented(image, orientation)
+    labels = np.zeros((32, 40), np.uint8)
+    labels[:16, :20] = 3
+    Image.fromarray(labels).save(mask)
+    found = decode.read_mask(mask, image)
+    assert found.shape == decode.read_image(image).shape[:2]
+    assert quarter_of(found) == QUARTER[orientation]
+    assert np.unique(found).tolist() == [0, 3]
+
+
+def test_an_upright_mask_of_a_sideways_image_is_not_turned(tmp_path):
+    write_oriented(tmp_path / "x.jpg", 6)  # 32 x 40 upright
+    write_mask(tmp_path / "x.png", [5, 0], size=(32, 40))
+    assert decode.read_mask(tmp_path / "x.png", tmp_path / "x.jpg")[0, 0] == 5
+    assert decode.fits(tmp_path / "x.jpg", (32, 40))
+    assert decode.fits(tmp_path / "x.jpg", (40, 32))
+    assert not decode.fits(tmp_path / "x.jpg", (40, 33))
+
+
+def test_a_mask_with_an_orientation_of_its_own_is_turned_once(tmp_path):
+    write_oriented(tmp_path / "x.jpg", 3)
+    write_oriented(tmp_path / "rgb.png", 3)
+    grey = ImageOps.grayscale(Image.open(tmp_path / "rgb.png"))
+    grey.save(tmp_path / "x.png", exif=with_orientation(3))
+    assert quarter_of(decode.read_mask(tmp_path / "x.png", tmp_path / "x.jpg")) == (1, 1)
+
+
+def test_damaged_exif_data_do_not_matter(tmp_path):
+    write_image(tmp_path / "x.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f garbage")
+    assert decode.read_image(tmp_path / "x.jpg").shape == (32, 40, 3)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_masks_of_few_bits_keep_their_values(tmp_path, bits, mode):
+    write_image(tmp_path / "x.jpg")
+    values = np.arange(32 * 40, dtype=np.uint8).reshape(32, 40) % min(2**bits, 20)
+    mask = Image.fromarray(values, mode=mode)
+    if mode == "P":
+        mask.putpalette([0, 90, 200] * (256 if bits == 8 else 2**bits))
+    mask.save(tmp_path / "x.png", bits=bits)
+    header = (tmp_path / "x.png").read_bytes()[24:26]  # bits, colour type
+    assert header == bytes([bits, {"L": 0, "P": 3}[mode]])
+    assert (decode.read_mask(tmp_path / "x.png", tmp_path / "x.jpg") == values).all()
+
+
+def test_black_and_white_masks_are_background_and_class_1(tmp_path):
+    write_image(tmp_path / "x.jpg")
+    write_mask(tmp_path / "x.png", [255, 0], mode="1")
+    assert decode.read_mask(tmp_path / "x.png", tmp_path / "x.jpg")[0, :3].tolist() == [1, 0, 1]
+
+
+def test_a_lossy_mask_is_refused_under_any_name(tmp_path):
+    write_image(tmp_path / "x.jpg")
+    write_mask(tmp_path / "y.jpg", [1])
+    (tmp_path / "y.jpg").rename(tmp_path / "x.png")
+    with pytest.raises(DatasetError, match=r"x\.png: a JPEG, whatever its name: .* as PNG"):
+        decode.read_mask(tmp_path / "x.png", tmp_path / "x.jpg")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"\0" * 500, "it holds zeros only"),
+        (b"\n<!DOCTYPE html><p>404", "an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC, AVIF or a video"),
+        (b"<?xml version='1.0'?><svg/>", "XML"),
+        (b"some text", "not an image"),
+    ],
+)
+def test_what_an_image_is_instead(tmp_path, content, reason):
+    (tmp_path / "x.jpg").write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"x\.jpg: cannot be decoded \({reason}"):
+        decode.read_image(tmp_path / "x.jpg")
+
+
+def test_paths_that_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    reasons = {
+        "pipe": "a pipe, not a file",
+        "folder": "a folder, not a file",
+        "loop": "Too many levels of symbolic links",
+        "device": "a device, not a file",
+        "missing": "No such file or directory",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(DatasetError, match=rf"{name}\.jpg: cannot be decoded \({reason}\)"):
+            decode.read_image(tmp_path / f"{name}.jpg")
+
+
+def test_sizes_of_damaged_files_are_unknown(tmp_path):
+    write_text(tmp_path / "x.jpg", "no image")
+    assert decode.upright_size(tmp_path / "x.jpg") is None
+    assert decode.fits(tmp_path / "x.jpg", (1, 1))
