@@ -145,6 +145,6 @@ def stubbed_run(base: Path, *, devkit: bool) -> Stubbed:
         dataset = write_devkit(run.folder)
     config = {**yaml.safe_load(TINY_YAML.read_text()), "dataset": dataset}
     (run.folder / "preset.yaml").write_text(yaml.safe_dump(config))
-    (run.folder / "start.pt").touch()
+    (run.folder / "start.pt").write_bytes(b"PK")  # as a file of torch begins
     run.make()
     return run

@@ -233,3 +233,62 @@ def test_an_annotation_of_another_image_is_named_with_its_file(root):
     path.write_text(path.read_text().replace("1880", "1879"))
     with pytest.raises(DatasetError, match=r"instances_train2017\.json: annotation 3: run lengths"):
         coco.convert(root, splits())
+
+
+def change(root, split, **changes):
+    """Replace lists of an instances JSON by what functions make of them."""
+    path = root / f"annotations/instances_{split}2017.json"
+    content = json.loads(path.read_text())
+    content |= {key: function(content[key]) for key, function in changes.items()}
+    path.write_text(json.dumps(content))
+
+
+def test_an_annotation_of_an_unknown_category_is_named(root):
+    change(root, "train", annotations=lambda all_: [{**a, "category_id": 77} for a in all_])
+    message = r"instances_train2017\.json: annotation 1 of image 2 has the category id 77, which is"
+    with pytest.raises(DatasetError, match=message):
+        coco.convert(root, splits())
+
+
+@pytest.mark.parametrize("segmentation", [None, [], [[]], [[1, 1, 9, 9]]])
+def test_an_object_with_a_box_alone_is_a_label_without_mask(root, segmentation):
+    def edit(annotations):
+        return [{**a, "segmentation": segmentation} if a["id"] == 2 else a for a in annotations]
+
+    change(root, "train", annotations=edit)
+    coco.convert(root, splits())
+    rows = (root / "labels.csv").read_text().splitlines()
+    assert rows[1] == "train2017/000000000001.jpg,traffic light;apple;,train"
+    masks = sorted(path.stem for path in (root / "masks").rglob("*.png"))
+    assert masks == ["000000000002", "000000000004"]
+
+
+def test_an_image_without_size_has_labels_but_no_mask(root):
+    change(root, "val", images=lambda images: [{"id": 4, "file_name": images[0]["file_name"]}])
+    coco.convert(root, splits())
+    assert not (root / "masks/val2017").exists()
+    assert "val2017/000000000004.jpg,traffic light;,val" in (root / "labels.csv").read_text()
+
+
+def test_stuff_in_instances_and_a_category_that_only_groups_are_no_classes(root):
+    def grouped(categories):
+        group = {"id": 0, "name": "signs and food", "supercategory": "none"}
+        stuff = {"id": 99, "name": "sky", "isthing": 0}
+        return [group, stuff, *({**c, "supercategory": group["name"]} for c in categories)]
+
+    sky = region(9, 99, rectangle(0, 0, 48, 40), image=2)
+    for split in ("train", "val"):
+        change(root, split, categories=grouped)
+    change(root, "train", annotations=lambda annotations: [*annotations, sky])
+    coco.convert(root, splits())
+    check_folder(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("<html>", "not JSON"), ("[]", "lacks a list of categories, images, annot"), ("{}", "lacks")],
+)
+def test_files_that_are_no_annotations(root, text, message):
+    (root / "annotations/instances_val2017.json").write_text(text)
+    with pytest.raises(DatasetError, match=rf"instances_val2017\.json: {message}"):
+        coco.convert(root, splits())

@@ -228,7 +228,10 @@ def data(train_aug=32, masks=32):
     """An inventory with so many training images, of which the first have masks; cats and dogs."""
     images = [f"t{i:02}" for i in range(train_aug)]
     return SimpleNamespace(
-        images={"train_aug": images}, scored={"train_aug": images[:masks]}, classes=("cat", "dog")
+        images={"train_aug": images},
+        scored={"train_aug": images[:masks]},
+        negatives=set(),
+        classes=("cat", "dog"),
     )
 
 
@@ -337,3 +340,21 @@ def test_each_number_that_is_not_finite_is_named():
         complete(yaml.safe_load(text), SCHEMA)
     assert "dataset.val_fraction: nan is not a number" in str(error.value)
     assert "cam.inference.scales.1: nan is not a number" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<html>", "an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),
+        (b"", "the file is empty"),
+        (None, "a folder, not a file"),
+    ],
+)
+def test_weights_of_a_late_stage_are_refused_before_the_first(tmp_path, content, reason):
+    path = tmp_path / "w.pth"
+    path.mkdir() if content is None else path.write_bytes(content)
+    config = configuration(segmentation={"network": {"weights": str(path)}})
+    message = rf"segmentation\.network\.weights: .*w\.pth holds no weights \({reason}"
+    with pytest.raises(ConfigError, match=message):
+        check_data(config, data())

@@ -59,6 +59,7 @@ def everything(run: Stubbed) -> dict[str, int]:
     """Jobs from the first training on."""
     return {
         **TABLES,
+        "summary": 1,
         **dict.fromkeys(("train_cam", "train_affinity"), 1),
         "train_segmentation": 2,  # the model and its upper bound
         **dict.fromkeys(PER_SHARD, shards(run, "train_aug")),
@@ -110,6 +111,7 @@ def test_an_edited_mask_of_a_training_image_reruns_scores_and_upper_bound(run):
     assert plan(run, "--config", "affinity_labels={true_masks: []}") == {
         **TABLES,
         "index_masks": 1,
+        "summary": 1,
         **{f"evaluate_{stage}": 1 for stage in ("cam", "walk", "pseudo_labels", "upper_bound")},
         "train_segmentation": 1,
         "predict_segmentation": 2,
@@ -129,6 +131,7 @@ def test_an_edited_val_image_reruns_its_predictions(run):
     assert plan(run) == {
         **TABLES,
         "index_images": 1,
+        "summary": 1,
         "predict_segmentation": 2,  # its shard by two models
         "evaluate_segmentation": 1,
         "evaluate_upper_bound": 1,
@@ -138,7 +141,7 @@ def test_an_edited_val_image_reruns_its_predictions(run):
 def test_an_edited_val_mask_reruns_the_scores(run):
     write_mask(run.folder, "v1", 0)
     scores = {"evaluate_segmentation": 1, "evaluate_upper_bound": 1}
-    assert plan(run) == {**TABLES, "index_masks": 1, **scores}
+    assert plan(run) == {**TABLES, "index_masks": 1, "summary": 1, **scores}
 
 
 def test_an_edited_label_of_a_val_image_predicts_its_shard_again(run):
@@ -175,6 +178,7 @@ def test_ten_more_val_images_rerun_the_predictions_of_their_shards(run):
     add(run.folder, [], added)
     assert plan(run, targets=("results/metrics.csv",)) == {
         "index_images": 2,
+        "summary": 1,
         "predict_segmentation": 2,
         "evaluate_segmentation": 1,
         "metrics": 1,
@@ -200,7 +204,7 @@ def test_frozen_networks_label_added_images(run):
     data = inventory(run)
     number = len({data.shard_of(image) for image in added})
     rules = ("index_images", "infer_cam", "infer_affinity", "run_walk", "make_pseudo_labels")
-    scores = ("evaluate_cam", "evaluate_walk", "evaluate_pseudo_labels", "metrics")
+    scores = ("evaluate_cam", "evaluate_walk", "evaluate_pseudo_labels", "metrics", "summary")
     assert plan(run, *frozen, targets=targets) == {
         **dict.fromkeys(rules, number),
         **dict.fromkeys(scores, 1),

@@ -107,12 +107,12 @@ def test_foreign_files_of_another_format_are_refused(tmp_path):
         maps.read_foreign(path, 1)
 
 
-def test_an_image_without_labels_is_refused():
-    with pytest.raises(ValueError, match=r"without image-level labels"):
-        maps.with_background(np.zeros((0, 4, 4)), 2)
-
-
-# --- the exponent by Otsu's threshold -------------------------------------------------------------
+def test_without_classes_all_is_background():
+    none = np.zeros((0, 3, 4))
+    for alpha in (4, "auto"):
+        assert maps.with_background(none, alpha).tolist() == np.ones((1, 3, 4)).tolist()
+    assert maps.resize(none, (6, 8)).shape == (0, 6, 8)
+    assert maps.arg_max(np.ones((1, 3, 4)), (), (6, 8)).tolist() == np.zeros((6, 8)).tolist()
 
 
 def test_otsus_threshold_by_hand():

@@ -40,6 +40,7 @@ CHANGES = {
     "dataset.val": {"dataset.val": "fewer_val"},
     "dataset.test": {"dataset.test": "fewer_val"},
     "dataset.labels": {"dataset.labels": "other.csv"},
+    "dataset.negatives": {"dataset.negatives": True, "dataset.classes": ["cat"]},
     "dataset.separator": {"dataset.labels": "other.csv", "dataset.separator": ";"},
     "dataset.masks": {"dataset.masks": "SegmentationClass/../SegmentationClass"},
     "dataset.images": {"dataset.images": "JPEGImages/../JPEGImages"},

@@ -1,6 +1,7 @@
 """Published weights: PyTorch and MXNet files, whole, truncated and of another network."""
 
 import logging
+import os
 import re
 import struct
 
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 from seeds import SEED
 from torch import nn
 
+from psa_core.errors import UserError
 from psa_core.networks import weights
 from psa_core.networks.builder import build
 from psa_core.networks.files import import_weights, write_network
@@ -130,6 +132,39 @@ def test_file_without_a_state_is_named(path, content):
     torch.save(content, path)
     with pytest.raises(ValueError, match=r"published.pth: not a dictionary of tensors"):
         loaded(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<!DOCTYPE html><title>Quota exceeded", "an HTML page: the download went wrong"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS: git lfs pull"),
+        (b"", "the file is empty"),
+        (b"\0" * 2000, "it holds zeros only"),
+        (b"just a text", "no file of PyTorch, or with other objects than tensors"),
+        (b"PK\3\4 no archive", "not a ZIP archive"),
+    ],
+)
+def test_files_that_are_no_weights(path, content, reason):
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"published\.pth: not a readable .*{reason}") as error:
+        loaded(path)
+    assert "weights_only" not in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_paths_that_are_no_files_are_no_weights(path):
+    os.mkfifo(path)
+    with pytest.raises(UserError, match=r"published\.pth: no weights \(a pipe, not a file\)"):
+        loaded(path)
+
+
+def test_sizes_beyond_the_end_of_the_file_are_not_allocated(tmp_path):
+    for shape in ((2**40, 1), (-5, 1)):
+        array = struct.pack("<IiIqqiii", weights.V2, 0, 2, *shape, 1, 0, 0)
+        (tmp_path / "x.params").write_bytes(struct.pack("<QQQ", 0x112, 0, 1) + array)
+        with pytest.raises(UserError, match=r"x\.params: truncated within array 1 of 1, shape"):
+            weights.read_mxnet(tmp_path / "x.params")
 
 
 class Command:

@@ -39,7 +39,8 @@ for output in files:
     output.parent.mkdir(parents=True, exist_ok=True)
     lines = images_of_job() if output.suffix == ".csv" else []
     for pattern in map(str, snakemake.params):
-        if "{}" in pattern and Path(pattern).parent == output.parent:
+        is_folder = "{}" in pattern and Path(pattern).parent == output.parent
+        if is_folder and output.suffix != ".csv":
             for image in images_of_job():
                 Path(pattern.format(image)).write_text("0")
                 lines.append(f"0  {Path(pattern.format(image)).name}")

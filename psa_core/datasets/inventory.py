@@ -28,6 +28,7 @@ class Inventory:
 
     images: image ids of `train_aug`, `train`, `val` and `test`, sorted.
     scored: those of `train_aug`, `train` and `val` that have a mask.
+    negatives: ids of the images that are known to show no class.
     classes: class names in the order of their indices 1..C.
     mask_values: the value of each class index 0..C in the data set's own masks.
 
@@ -43,6 +44,7 @@ class Inventory:
             key: [image for image in self.images[key] if image in source.masks]
             for key in ("train_aug", "train", "val")
         }
+        self.negatives = {image for image, names in source.labels.items() if not names}
         self.classes = source.names
         values = {index: value for value, index, _ in reversed(source.coding)}
         self.mask_values = [values[index] for index in range(len(source.names) + 1)]

@@ -48,7 +48,7 @@ def heat(image: np.ndarray, maps: np.ndarray) -> np.ndarray:
 
     image: uint8 [H, W, 3]. maps: float [K, h, w] in [0, 1]. Returns uint8 [H, W, 3].
     """
-    strongest = resize(maps.max(0, keepdims=True), image.shape[:2])[0].clip(0, 1)
+    strongest = resize(maps.max(0, keepdims=True, initial=0), image.shape[:2])[0].clip(0, 1)
     warm = plt.get_cmap("inferno")(strongest)[..., :3] * 255
     return (0.35 * image + 0.65 * warm).astype(np.uint8)
 

@@ -13,7 +13,7 @@ COLUMNS = ["image", "object", "empty", "flooded", "margin", "class", "share", "m
 
 
 def check(row: ImageRow, labels: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
-    """Check one image's pseudo label; one row per image-level label.
+    """Check one image's pseudo label; one row per image-level label, none without labels.
 
     labels: uint8 [H, W] class indices. scores: float [K + 1, h, w], at least 0, those of the walk.
     Returns COLUMNS. The same in each row, for the image: object, per cent of pixels that are not
@@ -21,6 +21,8 @@ def check(row: ImageRow, labels: np.ndarray, scores: np.ndarray) -> pd.DataFrame
     score, normalised to sum to 1, averaged over cells. For the class: share, its per cent of the
     pixels; missing, share is 0.
     """
+    if not row.classes:  # its label is right to be empty
+        return pd.DataFrame(columns=COLUMNS)
     pixels = np.bincount(labels.ravel(), minlength=256)
     foreground = 100 * (labels.size - pixels[0]) / labels.size
     total = scores.sum(0, keepdims=True)

@@ -17,7 +17,9 @@ MANY = 10  # up to one suspicious image in 10 is normal; more give a warning
 
 def read_checks(paths: Iterable[str | Path]) -> pd.DataFrame:
     """Tables of `check`, as `write_table` wrote them, in one; sorted by image id."""
-    return pd.concat(map(read_table, paths)).sort_values("image", kind="stable", ignore_index=True)
+    tables = [read_table(path) for path in paths]
+    tables = [table for table in tables if len(table)] or tables[:1]
+    return pd.concat(tables).sort_values("image", kind="stable", ignore_index=True)
 
 
 def suspicious(table: pd.DataFrame) -> pd.Series:

@@ -37,6 +37,8 @@ def pool(maps: np.ndarray, segment: np.ndarray) -> np.ndarray:
 
     maps: float [K, H, W]. segment: int [H, W], all of 0..S - 1 occur. Returns float64 [K, H, W].
     """
+    if not len(maps):
+        return np.zeros((0, *segment.shape))
     flat = segment.ravel()
     size = np.bincount(flat)
     sums = [np.bincount(flat, each.ravel()) for each in maps]

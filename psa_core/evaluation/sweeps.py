@@ -82,6 +82,8 @@ def walk_labels(
     Only the background depends on alpha, and only the transition matrix on beta. Each beta thus
     takes one recurrence, applied to the class maps and one background per exponent.
     """
+    if not len(classes):  # an empty map of the background's own index changes nothing
+        maps, classes = np.zeros((1, *maps.shape[1:])), [0]
     cells = resize(maps, edges.shape[1:])
     numbers = [exponent for exponent in alpha if exponent != "auto"]
     exponents = [*numbers, *(EXPONENTS if "auto" in alpha else ())]

@@ -40,10 +40,11 @@ def affinity_labels(
     AffinityNet reads one label per cell of 8 x 8 pixels.
     dcrf: keyword arguments of `dense_crf`, with sxy in pixels of the full image.
     size: (height, width) of the labels; None: those of the image.
-    Returns uint8 [*size]: 0 background, c object, 255 neutral.
-    Raises ValueError for an image without classes.
+    Returns uint8 [*size]: 0 background, c object, 255 neutral; without classes all background.
     """
     size = size or image.shape[:2]
+    if not len(classes):
+        return np.zeros(size, np.uint8)
     image, dcrf = scaled(image, dcrf, scale)
     maps = resize(maps, image.shape[:2])
     otsu = otsu_exponent(maps)

@@ -32,8 +32,11 @@ def walk_with_background(
     maps: float [K, h, w] in [0, 1], class activation maps. edges: float [P, h, w].
     alpha: exponent of the background (eq. 2); "auto" tries EXPONENTS and takes `best_exponent`.
     gamma, beta, t, tolerance, scale_t: see `walk.propagate`.
-    Returns the scores float32 [K + 1, h, w], background first, and the exponent.
+    Returns the scores float32 [K + 1, h, w], background first, and the exponent. Without classes
+    (K = 0) the background is 1.
     """
+    if not len(maps):
+        return np.ones((1, *maps.shape[1:]), np.float32), 1.0
     exponents = EXPONENTS if alpha == "auto" else (alpha,)
     walk = {"gamma": gamma, "beta": beta, "tolerance": tolerance, "scale_t": scale_t}
     (backgrounds,), (walked,) = walk_each_background(maps, edges, exponents, t=[t], **walk)

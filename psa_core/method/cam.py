@@ -60,7 +60,9 @@ def class_activation_maps(
     pixels = to_batch(images, device)
     height, width = pixels.shape[2:]
     size = (-(-height // stride), -(-width // stride))
-    chosen = [torch.tensor([c - 1 for c in each], device=device) for each in classes]
+    chosen = [
+        torch.tensor([c - 1 for c in each], dtype=torch.long, device=device) for each in classes
+    ]
     totals = [torch.zeros(len(each), *size, device=device) for each in classes]
     for scale in scales:
         batch = scaled(pixels, scale, network.backbone.stride)

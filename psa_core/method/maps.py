@@ -17,13 +17,10 @@ def with_background(maps: np.ndarray, alpha: float | Literal["auto"]) -> np.ndar
 
     maps: class activation maps float [K, h, w] in [0, 1].
     alpha: at least 0; "auto" is `otsu_exponent(maps)`.
-    Returns float [K + 1, h, w] in [0, 1], background first.
-    Raises UserError if K is 0.
+    Returns float [K + 1, h, w] in [0, 1], background first; without classes it is 1.
     """
-    if not len(maps):
-        raise UserError("an image without image-level labels has no class maps: label it first")
     exponent = otsu_exponent(maps) if alpha == "auto" else alpha
-    background = (1 - maps.max(0, keepdims=True)).clip(0, 1) ** exponent
+    background = (1 - maps.max(0, keepdims=True, initial=0)).clip(0, 1) ** exponent
     return np.concatenate([background, maps])
 
 
@@ -35,7 +32,7 @@ def otsu_exponent(maps: np.ndarray) -> float:
     equals the class map there if (1 - x)^alpha = x.
     Returns alpha > 0; 1 for maps that are constant.
     """
-    best = maps.max(0).astype(np.float64)
+    best = maps.max(0, initial=0).astype(np.float64)
     if best.min() == best.max():
         return 1.0
     threshold = otsu_threshold(best / best.max())
@@ -91,6 +88,8 @@ def resize(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """
     if maps.shape[1:] == tuple(size):
         return maps.astype(np.float32)
+    if not len(maps):  # of an image without classes
+        return np.zeros((0, *size), np.float32)
     height, width = size
     return np.stack(
         [

@@ -27,8 +27,10 @@ def pseudo_labels(
     confidence: see `confident_arg_max`; None passes the scores to the CRF unchanged (paper).
     dcrf: keyword arguments of `dense_crf`.
     size: (height, width) of the labels; None: those of the image.
-    Returns uint8 [*size] class indices, 0 background.
+    Returns uint8 [*size] class indices, 0 background; without classes all background.
     """
+    if not len(classes):
+        return np.zeros(size or image.shape[:2], np.uint8)
     scores = resize(scores, image.shape[:2])
     if confidence is not None:
         scores = confident_arg_max(scores, confidence)

@@ -10,6 +10,7 @@ import safetensors
 
 from psa_core.errors import UserError
 from psa_core.runtime.artifacts import REBUILD
+from psa_core.runtime.files import refusal
 
 FORMAT = 1  # of the metadata
 KEY = "psa"  # a single key, because safetensors writes several in any order
@@ -30,6 +31,8 @@ def read_metadata(path: str | Path) -> dict:
     also `inference`, `metrics` and `licence`.
     Raises UserError, with the file, for any other file; OSError where it is missing.
     """
+    if Path(path).exists() and (reason := refusal(path)):
+        raise UserError(f"{path}: no network ({reason}); {REBUILD}")
     with open(path, "rb") as file:
         if file.read(2) == b"PK":  # a zip archive, as torch.save writes them
             raise UserError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-import pickle
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from torch import nn
 
 from psa_core.errors import UserError
 from psa_core.networks.metadata import find_metadata, is_safetensors
+from psa_core.runtime.files import content_of, refusal
 
 log = logging.getLogger(__name__)
 
@@ -90,15 +91,15 @@ def load(network: nn.Module, stage: str, path: str | Path, *, complete: bool = F
     log.info("%d tensors from %s; new: %s", len(names) - len(new), path, ", ".join(new) or "none")
 
 
-# Raised for a file that is damaged or in another format.
-UNREADABLE = (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError)
-
-
 def read(path: str | Path, stage: str) -> dict[str, torch.Tensor]:
     """Tensors of a file by published name or ours; see `load`. Runs no code from the file."""
+    if reason := refusal(path):
+        raise UserError(f"{path}: no weights ({reason}); correct network.weights")
     with open(path, "rb") as file:
-        is_mxnet = file.read(8) == struct.pack("<Q", LIST_MAGIC)
-    if is_mxnet:
+        head = file.read(64)
+    if content := content_of(head):
+        raise UserError(f"{path}: not a readable weights file ({content}); replace it")
+    if head[:8] == struct.pack("<Q", LIST_MAGIC):
         arrays = read_mxnet(path)
         return {n: torch.from_numpy(arrays[k]) for k, n in _resnet38_names(path, arrays).items()}
     own_stage = stage
@@ -108,15 +109,29 @@ def read(path: str | Path, stage: str) -> dict[str, torch.Tensor]:
             saved = load_file(path)
         else:
             saved = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        raise UserError(f"{path}: not a readable weights file ({error})") from error
+    except Exception as error:  # unpickling foreign or damaged bytes can raise anything
+        raise UserError(
+            f"{path}: not a readable weights file ({_reason(error)}); download it again, or save a "
+            "network's state_dict() with torch.save"
+        ) from error
     if isinstance(saved, dict) and {"stage", "settings", "classes", "state"} == saved.keys():
         own_stage, saved = saved["stage"], saved["state"]  # network.pt of earlier versions
+    if not isinstance(saved, dict) or not all(torch.is_tensor(each) for each in saved.values()):
+        keys = (
+            f" (its keys: {', '.join(map(str, list(saved)[:5]))})" if hasattr(saved, "keys") else ""
+        )
+        raise UserError(f"{path}: not a dictionary of tensors{keys}; save a network's state_dict()")
     if own_stage != stage:
         saved = {key: t for key, t in saved.items() if key.startswith("backbone.")}
-    if not isinstance(saved, dict) or not all(torch.is_tensor(each) for each in saved.values()):
-        raise UserError(f"{path}: not a dictionary of tensors; save a network's state_dict()")
     return {name: t for name, t in saved.items() if not name.endswith(".num_batches_tracked")}
+
+
+def _reason(error: Exception) -> str:
+    """Why torch cannot load a file, without its advice to run code from it."""
+    is_from_file = isinstance(error, RuntimeError | OSError)
+    if not is_from_file or "weights_only" in str(error):
+        return "no file of PyTorch, or with other objects than tensors"
+    return (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
 
 
 def _resnet38_names(path: str | Path, arrays: dict[str, np.ndarray]) -> dict[str, str]:
@@ -206,7 +221,7 @@ def _unpack(path: str | Path, file: BinaryIO, layout: str, what: str) -> tuple:
 
 
 def _read_bytes(path: str | Path, file: BinaryIO, count: int, what: str) -> bytes:
-    data = file.read(count)
-    if len(data) < count:
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if not 0 <= count <= left:  # before memory is allocated for it
         raise UserError(f"{path}: truncated within {what}; download it again")
-    return data
+    return file.read(count)

@@ -16,6 +16,7 @@ from jsonschema.exceptions import ValidationError
 
 from psa_core.errors import UserError
 from psa_core.networks import registry
+from psa_core.runtime.files import content_of, refusal
 
 if TYPE_CHECKING:
     from psa_core.datasets.inventory import Inventory
@@ -106,6 +107,7 @@ def _misfits(config: dict, data: Inventory) -> Iterator[str]:
                 f"devices: {config['devices']} cannot share {stage}.training.batch_size, "
                 f"{batch_size}, equally; set batch_size to a multiple of devices"
             )
+    yield from _unusable_weights(config)
     true_masks = config["affinity_labels"]["true_masks"]
     if unknown := sorted(set(true_masks) - set(data.classes)):
         yield (
@@ -120,7 +122,24 @@ def _misfits(config: dict, data: Inventory) -> Iterator[str]:
             "to false"
         )
     if config["cam"]["maps"]:
-        yield from _missing_maps(Path(config["cam"]["maps"]), data.images["train_aug"])
+        yield from _missing_maps(
+            Path(config["cam"]["maps"]),
+            [image for image in data.images["train_aug"] if image not in data.negatives],
+        )
+
+
+def _unusable_weights(config: dict) -> Iterator[str]:
+    """Files of weights that are plainly none; the stages open the others."""
+    for stage in STAGES:
+        file = file_of_weights(config[stage])
+        if not file or not os.path.lexists(file):  # Snakemake says which input is missing
+            continue
+        reason = refusal(file)
+        if not reason:
+            with open(file, "rb") as content:
+                reason = content_of(content.read(64))
+        if reason:
+            yield f"{stage}.network.weights: {file} holds no weights ({reason}); replace it"
 
 
 def _missing_maps(folder: Path, images: list[str]) -> Iterator[str]:

@@ -4,6 +4,8 @@ With dataset.cache the trainings read results/dataset/cache.h5 in place of the i
 """
 
 CACHE = "results/dataset/cache.h5" if config["dataset"]["cache"] else []
+# Who scores with the masks waits for it; ancient, as its counts change no score.
+SUMMARY = "results/dataset/summary.csv"
 # Lists known to the plan, written to files so that a rule depends on one list only.
 LISTED = {"classes": list(DATA.classes)}
 LISTED |= {f"scored_{split}": DATA.scored[split] for split in ("train", "val")}
@@ -49,6 +51,7 @@ rule index_masks:
         shard=own_shard("results/dataset/masks/{}.txt"),
     output:
         manifest="results/dataset/masks/{shard}.txt",
+        values="results/dataset/masks/{shard}.csv",
     log:
         "results/logs/index_masks/{shard}.log",
     benchmark:
@@ -71,6 +74,30 @@ use rule index_masks as index_masks_of_image with:
     benchmark:
         "results/benchmarks/index_masks/{image}.tsv"
     priority: 1
+
+
+rule summary:
+    """Count images and classes, and compare the masks with the image-level labels."""
+    input:
+        train_aug=tables("train_aug"),
+        val=tables("val"),
+        masks=[
+            f"results/dataset/masks/{shard}.csv"
+            for part in ("train_aug", "val")
+            if DATA.scored[part]
+            for shard in DATA.shards(part)
+        ],
+        classes=CLASSES,
+    output:
+        SUMMARY,
+    log:
+        "results/logs/summary.log",
+    priority: 1  # before the trainings
+    localrule: True
+    params:
+        code=code_of("summary"),
+    script:
+        "../scripts/summary.py"
 
 
 rule cache_images:

@@ -32,6 +32,7 @@ for scored, (stage, split, pattern) in SCORES.items():
             scored=f"results/dataset/scored_{split}.txt",
             masks=of_shards(MASKS, DATA.shards(PART_OF_SPLIT[split])),
             predicted=of_shards(pattern, DATA.shards(PART_OF_SPLIT[split])),
+            summary=ancient(SUMMARY),
         output:
             f"results/metrics/{scored}.csv",
         log:
@@ -73,6 +74,7 @@ rule metrics:
         checks=CHECKS,
         predictions=of_shards("results/segmentation/predictions/{}.png", DATA.shards("val")),
         deleted=[file for pattern, part in MADE for file in deleted(pattern, part)],
+        summary=ancient(SUMMARY),
         lost=LOST
         + [str(next(filter(Path.exists, Path(file).parents))) for file in LOST + LOST_CHECK],
     output:

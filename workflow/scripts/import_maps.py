@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from psa_core.datasets.index import read_images
 from psa_core.method import maps
 from psa_core.runtime import logs
@@ -14,6 +16,8 @@ foreign, pattern = snakemake.params.foreign, snakemake.params.maps
 with logs.stage(snakemake.log[0], foreign=foreign):
     images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
     for row in logs.progress(images, total=len(images), label="images"):
-        checked = maps.read_foreign(foreign.format(row.image), len(row.classes))
+        checked = np.zeros((0, 1, 1))  # of an image without classes
+        if row.classes:
+            checked = maps.read_foreign(foreign.format(row.image), len(row.classes))
         write_array(pattern.format(row.image), checked)
     write_manifest(snakemake.output.get("manifest"), pattern, [row.image for row in images])

@@ -32,5 +32,6 @@ with logs.stage(snakemake.log[0], settings=settings):
         write_label_map(pattern.format(row.image), labels)
         checks.append(checked)
     if snakemake.output.get("check"):  # of a shard, not of a single image
-        write_table(snakemake.output.check, pd.concat(checks))
+        # An empty table, of an image without classes, would change the types of the columns.
+        write_table(snakemake.output.check, pd.concat([c for c in checks if len(c)] or checks[:1]))
     write_manifest(snakemake.output.get("manifest"), pattern, [row.image for row in images])

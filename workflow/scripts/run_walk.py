@@ -23,7 +23,8 @@ with logs.stage(snakemake.log[0], settings=settings) as log:
         cells = artifacts.read_array(files.maps.format(row.image), len(row.classes))
         cells = maps.resize(cells, edges.shape[1:])
         scores, exponent = walk_with_background(cells, edges, **settings)
-        exponents[row.image] = exponent
+        if row.classes:
+            exponents[row.image] = exponent
         artifacts.write_array(files.scores.format(row.image), scores)
         labels = maps.arg_max(scores, row.classes, (row.height, row.width))
         artifacts.write_label_map(files.labels.format(row.image), labels)

@@ -38,9 +38,8 @@ def convert(root: str | Path, splits: dict[str, dict[str, str]]) -> None:
     names: list[str] | None = None
     for split, paths in splits.items():
         source = root / paths["annotations"]
-        content = json.loads(source.read_text(encoding="utf-8"))
-        things = [each for each in content["categories"] if each.get("isthing", 1)]
-        things.sort(key=lambda thing: thing["id"])
+        content = _read(source)
+        things = _things(content)
         if names not in (None, [thing["name"] for thing in things]):
             raise DatasetError(
                 f"{source}: its classes differ from those of the other split: use annotations of "
@@ -49,8 +48,9 @@ def convert(root: str | Path, splits: dict[str, dict[str, str]]) -> None:
         names = [thing["name"] for thing in things]
         index = {thing["id"]: i for i, thing in enumerate(things, start=1)}
         objects = _by_image(content["annotations"])
+        _check_categories(source, objects, {each["id"] for each in content["categories"]})
         images = [image for image in content["images"] if image["id"] in objects]
-        shown = len(rows)
+        shown, unmasked = len(rows), 0
         for image in logs.progress(images, total=len(images), label=split):
             name = f"{paths['images']}/{image['file_name']}"
             if is_hostile(name):
@@ -63,31 +63,46 @@ def convert(root: str | Path, splits: dict[str, dict[str, str]]) -> None:
                 png = source.with_suffix("") / found[0]["png"]
                 mask = panoptic_mask(png, found, index)
             else:
-                size = image["height"], image["width"]
+                size = image.get("height"), image.get("width")
+                things_of = [each for each in found if each["category_id"] in index]
                 try:
-                    mask = instance_mask(found, size, index)
+                    mask = instance_mask(things_of, size, index) if all(size) else None
                 except ValueError as error:
                     raise DatasetError(f"{source}: {error}: correct or remove it") from error
-            write_label_map(root / f"masks/{without_suffix(name)}.png", mask)
+            if mask is None:
+                unmasked += 1
+            else:
+                write_label_map(root / f"masks/{without_suffix(name)}.png", mask)
             # A final ; even after a single label, or "traffic light" would be read as two labels.
             rows.append((name, "".join(f"{names[i - 1]};" for i in labels), split))
         log.info(
             "%s: %d of %d images show a thing", split, len(rows) - shown, len(content["images"])
         )
+        if unmasked:
+            log.warning(
+                "%s: %d images get labels but no mask, as an object has no outline or the image no "
+                "size",
+                split,
+                unmasked,
+            )
     write_lines(root / "classes.txt", names or [])
     write_table(root / "labels.csv", pd.DataFrame(rows, columns=["image", "labels", "split"]))
 
 
 def instance_mask(
     annotations: Sequence[dict], size: tuple[int, int], index: dict[int, int]
-) -> np.ndarray:
+) -> np.ndarray | None:
     """Class indices uint8 [H, W] of the objects of an image; 0 background, 255 crowds.
+
+    None where an object has a box but no outline.
 
     annotations: of an instances JSON (polygons, or run lengths as numbers or compressed).
     index: class index of each category id. Where objects overlap, the smaller one is on top
     (of equal ones the one with the later id); crowds are below all objects.
     Raises ValueError, with the annotation's id, for run lengths that do not fit the size.
     """
+    if not all(map(_has_outline, annotations)):
+        return None
     mask = np.zeros(size, np.uint8)
     regions = [(each, _region(each, size)) for each in annotations]
     regions.sort(key=lambda pair: (not pair[0].get("iscrowd"), -pair[1].sum(), pair[0]["id"]))
@@ -114,6 +129,51 @@ def panoptic_mask(path: Path, segments: Sequence[dict], index: dict[int, int]) -
             f"{path}: segments {unknown} are not in its JSON: use PNGs and JSON of one release"
         )
     return np.array([values[i] for i in ids.tolist()], np.uint8)[inverse].reshape(pixels.shape[:2])
+
+
+def _read(source: Path) -> dict:
+    """A JSON of annotations. Raises DatasetError, with the file, for anything else."""
+    try:
+        content = json.loads(source.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatasetError(f"{source}: not JSON ({error}): download it again") from error
+    keys = ("categories", "images", "annotations")
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in keys):
+        raise DatasetError(
+            f"{source}: lacks a list of {', '.join(keys)}: choose an instances or panoptic JSON"
+        )
+    return content
+
+
+def _things(content: dict) -> list[dict]:
+    """The categories that become classes, in the order of their ids.
+
+    Some tools add a category that only groups the others; without annotations it is no class.
+    """
+    things = [each for each in content["categories"] if each.get("isthing", 1)]
+    used = {a.get("category_id") for a in content["annotations"]}
+    groups = {c.get("supercategory") for c in things if c.get("supercategory") != c["name"]}
+    things = [each for each in things if each["name"] not in groups or each["id"] in used]
+    return sorted(things, key=lambda thing: thing["id"])
+
+
+def _check_categories(source: Path, objects: dict[int, list[dict]], known: set[int]) -> None:
+    for image, found in objects.items():
+        for each in found:
+            if each["category_id"] not in known:
+                raise DatasetError(
+                    f"{source}: annotation {each.get('id')} of image {image} has the category id "
+                    f"{each['category_id']}, which is not in its categories: add the category or "
+                    "remove the annotation"
+                )
+
+
+def _has_outline(annotation: dict) -> bool:
+    """Whether an object has run lengths, or polygons of at least three points."""
+    segmentation = annotation.get("segmentation")
+    if isinstance(segmentation, list):
+        return bool(segmentation) and all(len(polygon) >= 6 for polygon in segmentation)
+    return bool(segmentation)
 
 
 def _by_image(annotations: list[dict]) -> dict[int, list[dict]]:

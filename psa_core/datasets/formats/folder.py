@@ -75,6 +75,13 @@ def read(dataset: dict) -> Source:
     if names is None:
         names = in_order({label for row in rows.values() for label in row.labels})
     _check_labels(table, rows.values(), names, problems)
+    if not dataset.get("negatives"):
+        problems += [
+            f"{table}, line {row.line}: {row.image!r} has no labels: add one, remove the row, or "
+            "set dataset.negatives: true if it shows none of the classes"
+            for row in rows.values()
+            if not row.labels
+        ]
     lists = _split(dataset, rows, paths, problems)
     used = {image: rows[image] for image in union(lists) if image in rows}
     stems = {image: without_suffix(row.image) for image, row in used.items()}
@@ -158,10 +165,6 @@ def _check_labels(
         )
     known = set(names)
     for row in rows:
-        if not row.labels:
-            problems.append(
-                f"{table}, line {row.line}: {row.image!r} has no labels: add one or remove the row"
-            )
         problems += [
             f"{table}, line {row.line}: label {label!r} of {row.image!r} is not a class"
             f"{did_you_mean(label, names)}: correct it or add it to the classes"

@@ -77,7 +77,7 @@ def read(dataset: dict) -> Source:
     dataset: the config section of that name.
     With all 20 classes, Annotations/*.xml are left to `read_annotations`, as reading them takes
     seconds. With fewer classes they are read, to leave images without a selected class out of all
-    lists but test, whose images need no labels.
+    lists but test, whose images need no labels. With dataset.negatives such images stay.
     Raises DatasetError where dataset.root is not a folder; all else goes to Source.problems.
     """
     problems: list[str] = []
@@ -101,14 +101,14 @@ def read(dataset: dict) -> Source:
     else:
         every = read_annotations(_find_annotations(folder, union(lists), problems), problems)
     labels = {image: [c for c in selected if c in names] for image, names in every.items()}
-    if selected == CLASSES:
+    if selected != CLASSES and not dataset.get("negatives"):
+        lists = {key: [i for i in ids if labels.get(i)] for key, ids in lists.items()}
+    elif not dataset.get("negatives"):
         problems += [
             f"{paths['labels']}: {image!r} has no labels: add them or take it out of the lists"
             for image, names in every.items()
             if not names
         ]
-    else:
-        lists = {key: [i for i in ids if labels.get(i)] for key, ids in lists.items()}
     masks = _find_masks(root, dataset.get("masks"), union(lists), problems)
     if masks is None:  # nothing to be scored on; all other stages run
         lists["train"] = []
