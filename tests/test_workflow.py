@@ -156,7 +156,7 @@ def test_the_report_has_each_figure_with_its_caption(finished, tmp_path):
         assert f"results/figures/{figure.name}" in text
         caption = (ROOT / f"workflow/report/{figure.stem}.rst").read_text()
         assert " ".join(caption.split()[:4]) in text
-    assert "src=\"http" not in text  # opens without a network
+    assert 'src="http' not in text  # opens without a network
 
 
 def test_a_second_run_does_nothing(finished):

@@ -144,7 +144,7 @@ def _decode(path: str | Path, content: str | Path | io.BytesIO) -> Image.Image:
             upright = image if turn is None else image.transpose(turn)
             upright.info |= {
                 "turned": orientation in TURNS,
-                "bits": GREY_BITS.get(mode, 8),
+                "bits": GREY_BITS.get(str(mode), 8),
                 "format": image.format,
             }
             return upright

@@ -59,6 +59,7 @@ def convert(root: str | Path, splits: dict[str, dict[str, str]]) -> None:
             labels = sorted({index.get(each["category_id"], 0) for each in found} - {0})
             if not labels:
                 continue
+            mask: np.ndarray | None
             if "png" in found[0]:
                 png = source.with_suffix("") / found[0]["png"]
                 mask = panoptic_mask(png, found, index)
