@@ -7,6 +7,7 @@ container: "container/psa.sif"
 
 include: "workflow/rules/python.smk"
 include: "workflow/rules/terminal.smk"
+include: "workflow/rules/configuration.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/trainings.smk"

@@ -1,4 +1,4 @@
-"""What all rules share: the checked configuration, the data set, names of files, settings.
+"""What all rules share: names of files, settings, digests of code.
 
 Snakemake is slow to plan a job with thousands of outputs. So a stage that makes one file per image has two
 rules: one makes a whole *shard* of images and declares its manifest, `{shard}.txt`, alone, which the
@@ -7,40 +7,11 @@ next stages wait for; the other makes the file of one image that is asked for or
 
 import json
 import os
-import signal
 from pathlib import Path
 
-import yaml
-
-from psa_core.datasets.contents import Digests
-from psa_core.datasets.inventory import Inventory
-from psa_core.errors import one_message
-from psa_core.runtime.config import STAGES, cached_side, check_data, complete, file_of_weights
-from psa_core.runtime.keys import check_keys
+from psa_core.runtime.config import STAGES, cached_side, file_of_weights
 from psa_core.runtime.provenance import code_digest
 
-# A preset given by --configfile stands alone; defaults come from the schema.
-if not workflow.config_settings.configfiles:
-
-    configfile: workflow.source_path("../../config/config.yaml")
-
-
-with one_message(), open(workflow.source_path("../../config/schema.yaml")) as schema_file:
-    for configfile in workflow.configfiles:
-        check_keys(configfile)
-    config.update(complete(config, yaml.safe_load(schema_file)))
-
-# Threads that wait for work should sleep: spinning slows the data loader on the same cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-# SLURM may send SIGUSR1 early; only training handles it.
-signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-
-DIGESTS = Digests(".snakemake/contents.json")
-with one_message():
-    DATA = Inventory(config["dataset"], DIGESTS)
-    check_data(config, DATA)
-    DATA.check_files()
 CLASSES, MASKS = "results/dataset/classes.txt", "results/dataset/masks/{}.png"
 
 
