@@ -155,6 +155,13 @@ def test_edges_of_several_images(tmp_path, rng):
         np.testing.assert_array_equal(read, expected.astype(np.float32))
 
 
+@pytest.mark.parametrize("edges", [np.full((34, 2, 2), 1.5), np.full((34, 2, 2), -1), np.ones(3)])
+def test_edited_edges_are_named(tmp_path, edges):
+    artifacts.write_edges(tmp_path / "edges.h5", [("a", edges)])
+    with pytest.raises(UserError, match=r"edges\.h5: the edges of a are no affinities in \[0, 1\]"):
+        artifacts.read_edges(tmp_path / "edges.h5", "a")
+
+
 def test_interrupted_edges_leave_nothing(tmp_path):
     def images():
         yield "a", np.zeros((34, 2, 2), np.float16)

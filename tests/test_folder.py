@@ -1,5 +1,7 @@
 """A folder of images with a csv: tables, lists, splits; each error names file, value and remedy."""
 
+import os
+
 import pytest
 from datasets_on_disk import (
     check_problem,
@@ -457,3 +459,12 @@ def test_a_split_that_leaves_nothing_to_train_on(folder, root, rows, change, par
     write_labels(root, *rows)
     problem = check_problem({**folder, **change}, *parts)
     assert problem.startswith("1 problem(s)")
+
+
+def test_pipes_and_folders_in_place_of_lists_and_tables(folder, root):
+    (root / "labels.csv").unlink()
+    os.mkfifo(root / "labels.csv")
+    (root / "val.txt").mkdir()
+    os.mkfifo(root / "classes.txt")
+    parts = [f"{name}: a pipe, not a file: " for name in ("labels.csv", "classes.txt")]
+    check_problem(folder, *parts, "val.txt: a folder, not a file: ")

@@ -122,6 +122,12 @@ def test_tables_are_joined_sorted_and_filtered(folder, tmp_path):
     assert [row.image for row in index.read_images(str(tables[0]))] == ["w", "z"]
 
 
+def test_a_row_that_was_removed_by_hand_is_named(folder, tmp_path):
+    write_table(tmp_path / "0.csv", index.describe_images(folder, ["z", "w"]))
+    with pytest.raises(ValueError, match=r"0\.csv: no row of x; delete it"):
+        index.read_images(tmp_path / "0.csv", only="x")
+
+
 def test_classes_that_no_image_shows_are_named(folder, tmp_path):
     rows = rows_of(folder, ["cats__y", "w"], tmp_path / "0.csv")
     index.check_classes(rows, ["cat"])

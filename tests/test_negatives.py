@@ -33,7 +33,9 @@ def folder(tmp_path):
 
 
 def test_a_folder_has_them_on_request(folder, tmp_path):
-    check_problem(folder, "line 4: 'z.", "line 5: 'w' has no labels", "dataset.negatives: true")
+    check_problem(
+        folder, "line 4: 'z' has no labels", "line 5: 'w' has no labels", "dataset.negatives: true"
+    )
     dataset = {**folder, "negatives": True}
     data = inventory(dataset)
     assert data.images["train_aug"] == ["cats__y", "x", "z"]

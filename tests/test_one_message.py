@@ -4,7 +4,7 @@ import os
 
 import pytest
 import yaml
-from small_data import write_folder
+from small_data import TRAIN, VAL, class_of, write_folder, write_mask
 from workflow_runs import run
 
 TABLE = "results/dataset/images/train_aug_0.csv"
@@ -56,3 +56,13 @@ def test_a_repeated_key_and_a_pipe(preset):
     (folder / "mine/images/t1.png").unlink()
     os.mkfifo(folder / "mine/images/t1.png")
     assert failed(folder, config, "--", TABLE).count("t1.png: a pipe, not a file") == 1
+
+
+def test_masks_in_another_order_of_classes_stop_before_a_score(preset):
+    folder, config = preset
+    for image in TRAIN + VAL:
+        write_mask(folder, image, 3 - class_of(image))
+    printed = failed(folder, config, "--", "results/dataset/summary.csv")
+    fact = "in 11 of 11 masks, the first that of t0, a class is not among the image's labels"
+    assert printed.count(fact) == 1
+    assert "the indices 1 cat, 2 dog" in printed

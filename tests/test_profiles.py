@@ -16,7 +16,7 @@ ON_SLURM = ["--workflow-profile", str(ROOT / "profiles/slurm")]
 
 
 def test_a_cluster_reruns_what_a_laptop_does():
-    assert len(DEFAULT) > 3
+    assert len(DEFAULT) >= 3
     assert {key: SLURM.get(key) for key in DEFAULT} == DEFAULT
 
 

@@ -136,7 +136,7 @@ def _decode(path: str | Path, content: str | Path | io.BytesIO) -> Image.Image:
         raise DatasetError(f"{path}: cannot be decoded ({reason}): replace the file")
     try:
         with Image.open(content) as image:
-            mode = image.tile[0][3] if image.tile else None
+            mode = str(image.tile[0][3]) if image.tile else ""
             orientation = _orientation(image)
             is_tiff = image.format == "TIFF"  # which Pillow turns
             image.load()

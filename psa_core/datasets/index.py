@@ -20,6 +20,8 @@ from PIL import Image
 from psa_core.datasets import formats
 from psa_core.datasets.decode import examine, fits, read_mask, upright_size
 from psa_core.datasets.formats.source import DatasetError, Source, fail, union
+from psa_core.errors import UserError
+from psa_core.runtime.artifacts import REBUILD
 from psa_core.runtime.files import refusal
 
 UNLISTED = 254  # in place of a class index, for values that no mask may hold
@@ -90,6 +92,7 @@ def read_images(
 
     tables: one file or several. only: the id of the only image to return; it takes precedence over
     listed. listed: ids of the images to return; None returns all.
+    Raises UserError where `only` has no row.
     """
     paths = [tables] if isinstance(tables, str | Path) else tables
     wanted = {only} if only else None if listed is None else set(listed)
@@ -108,6 +111,8 @@ def read_images(
         for row in pd.read_csv(path, dtype=texts, keep_default_na=False).itertuples(index=False)
         if wanted is None or row.image in wanted
     ]
+    if only and not rows:
+        raise UserError(f"{', '.join(map(str, paths))}: no row of {only}; {REBUILD}")
     return sorted(rows)
 
 

@@ -72,6 +72,8 @@ def class_activation_maps(
             activations = network.activations(batch)
         check_finite(activations)
         for i, total in enumerate(totals):
+            if not len(total):  # an image without classes
+                continue
             maps = F.relu(activations[i :: len(images), chosen[i]].float())
             if square_root:
                 maps = maps.sqrt()

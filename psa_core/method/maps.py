@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from psa_core.errors import UserError
+from psa_core.runtime.files import refusal
 
 
 def with_background(maps: np.ndarray, alpha: float | Literal["auto"]) -> np.ndarray:
@@ -61,8 +62,10 @@ def read_foreign(path: str | Path, count: int) -> np.ndarray:
     Returns float32 [K, h, w] in [0, 1]; a map of zeros remains zero.
     Raises UserError, naming file, value and remedy, for any other file.
     """
+    if reason := refusal(path):
+        raise UserError(f"{path}: not a .npy array ({reason}); save it with numpy.save")
     try:
-        maps = np.load(path)
+        maps = np.load(path, mmap_mode="r")  # no memory for more than the file holds
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path}: not a .npy array ({error}); save it with numpy.save") from error
     if not isinstance(maps, np.ndarray) or maps.dtype.kind != "f":

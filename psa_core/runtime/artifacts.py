@@ -226,10 +226,14 @@ def write_edges(path: str | Path, edges: Iterable[tuple[str, np.ndarray]]) -> No
 def read_edges(path: str | Path, image: str) -> np.ndarray:
     """Read the affinities of one image as float32 [P, h, w].
 
-    Raises UserError naming a file that is broken or lacks the image.
+    Raises UserError naming a file that is broken, lacks the image or holds a value outside [0, 1];
+    NaN stands for neighbours outside the map.
     """
     try:
         with h5py.File(path) as file:
-            return file[image][()].astype(np.float32)
+            edges = file[image][()].astype(np.float32)
     except (KeyError, OSError) as error:
         raise UserError(f"{path}: no readable edges of {image} ({error}); {REBUILD}") from error
+    if edges.ndim != 3 or (edges < 0).any() or (edges > 1).any():
+        raise UserError(f"{path}: the edges of {image} are no affinities in [0, 1]; {REBUILD}")
+    return edges

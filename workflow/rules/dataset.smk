@@ -95,6 +95,7 @@ rule summary:
     priority: 1  # before the trainings
     localrule: True
     params:
+        shards=DATA.shards("train_aug", "val"),  # Snakemake ignores a table that is gone
         code=code_of("summary"),
     script:
         "../scripts/summary.py"

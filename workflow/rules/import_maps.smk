@@ -1,6 +1,6 @@
 """Class maps of another method, in place of cam.smk. Needs cam.maps; makes results/cam/maps/."""
 
-FOREIGN = os.path.normpath(config["cam"]["maps"]) + "/{}.npy"
+FOREIGN = os.path.normpath(config["cam"]["maps"]).replace("{", "{{").replace("}", "}}") + "/{}.npy"
 
 
 rule import_maps:

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from psa_core.datasets.index import read_images
+from psa_core.errors import UserError
 from psa_core.evaluation import metrics
 from psa_core.method import maps
 from psa_core.runtime import logs
-from psa_core.runtime.artifacts import read_array, read_label_map, read_lines, write_table
+from psa_core.runtime.artifacts import REBUILD, read_array, read_label_map, read_lines, write_table
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
@@ -22,6 +23,8 @@ with logs.stage(snakemake.log[0], stage=stage, split=split, settings=files.setti
         path = files.predicted.format(image)
         if stage != "cam":
             return read_label_map(path, size, len(names))
+        if image not in rows:
+            raise UserError(f"{snakemake.input.images}: no row of {image}; {REBUILD}")
         classes = rows[image].classes
         scores = maps.with_background(read_array(path, len(classes)), **files.settings)
         return maps.arg_max(scores, classes, size)

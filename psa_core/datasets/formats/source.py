@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from psa_core.errors import UserError
+from psa_core.runtime.files import refusal
 
 LISTS = ("train_aug", "train", "val", "test")
 IGNORE = 255
@@ -139,6 +140,9 @@ def class_names(dataset: dict, problems: list[str]) -> tuple[str, ...] | None:
 
 def read_text(path: Path, problems: list[str], remedy: str) -> str | None:
     """Text of a UTF-8 file, with or without BOM. Where it cannot be read, None and a problem."""
+    if reason := refusal(path):
+        problems.append(f"{path}: {reason}: {remedy}")
+        return None
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -54,12 +54,13 @@ def read_rows(
         return None
     if records is None:
         return None
+    listed = frozenset(known or ())
     separator = dataset.get("separator") or _find_separator(
-        labels for _, _, labels, _ in records if labels not in (known or ())
+        labels for _, _, labels, _ in records if labels not in listed
     )
     is_given = bool(dataset.get("separator"))
     rows = [
-        Row(line, image, _labels(labels, separator, known or (), is_given), split)
+        Row(line, image, _labels(labels, separator, listed, is_given), split)
         for line, image, labels, split in records
     ]
     if known is None:

@@ -187,7 +187,7 @@ def read_annotations(paths: dict[str, str], problems: list[str]) -> dict[str, li
 def _unknown_labels(path: str | Path, image: str, names: Iterable[str]) -> list[str]:
     return [
         f"{path}: label {name!r} of {image!r} is not a VOC class{did_you_mean(name, CLASSES)}: "
-        "correct it"
+        "correct it (for classes of your own, use dataset.format: folder)"
         for name in names
         if name not in CLASSES
     ]
