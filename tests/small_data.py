@@ -83,6 +83,9 @@ def write_devkit(run: Path) -> dict:
         (run / f"devkit/ImageSets/Segmentation/{name}.txt").write_text("\n".join(images) + "\n")
     rows = [f"{i},cat;dog" for i in TRAIN + VAL]
     (run / "devkit/other.csv").write_text("\n".join(["image,labels", *rows]))
+    (run / "devkit/decisions.csv").write_text("image,decision\nt3,reject\n")
+    (run / "devkit/corrections").mkdir()
+    shutil.copy(run / "mine/masks/t3.png", run / "devkit/corrections")
     others = {"train_aug": "train", "classes": ["cat", "dog"], "shards": SHARDS}
     return {"format": "voc", "root": "devkit", **others}
 

@@ -224,14 +224,18 @@ def test_keys_that_replace_others_exist():
 # --- with the data set ----------------------------------------------------------------------------
 
 
-def data(train_aug=32, masks=32):
-    """An inventory with so many training images, of which the first have masks; cats and dogs."""
+def data(train_aug=32, masks=32, rejected=0):
+    """An inventory with so many training images; cats and dogs.
+
+    masks, rejected: how many of the first images have a mask, and a rejected label.
+    """
     images = [f"t{i:02}" for i in range(train_aug)]
     return SimpleNamespace(
         images={"train_aug": images},
         scored={"train_aug": images[:masks]},
         negatives=set(),
         classes=("cat", "dog"),
+        rejected=images[:rejected],
     )
 
 
@@ -251,6 +255,7 @@ SIXTEEN = {stage: {"training": {"batch_size": 16}} for stage in STAGES}
         ({"segmentation": {"upper_bound": True}}, {"masks": 1}),
         ({"affinity_labels": {"true_masks": ["dog"]}}, {"masks": 1}),
         ({}, {"masks": 0}),
+        ({}, {"rejected": 31}),
     ],
 )
 def test_data_that_fit(changes, found):
@@ -279,6 +284,11 @@ def test_data_that_fit(changes, found):
             {"segmentation": {"upper_bound": True}},
             {"masks": 0},
             r"segmentation.upper_bound: true, but no training image has a mask; add masks",
+        ),
+        (
+            {"dataset": {**FOLDER["dataset"], "decisions": "mine.csv"}},
+            {"rejected": 32},
+            r"dataset.decisions: mine.csv rejects the labels of all .*; accept some",
         ),
         ({"cam": {"maps": "nowhere"}}, {}, r"cam.maps: 'nowhere' is not a folder \(seen from /"),
     ],

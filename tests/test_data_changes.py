@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_data import (
     SHARDS,
     TRAIN,
@@ -223,6 +224,111 @@ def test_frozen_networks_that_are_missing_are_named(run):
     (run.folder / "results/affinity/network.safetensors").unlink()
     with pytest.raises(RuntimeError, match="freeze: true, but there is no results/affinity"):
         plan(run, "--config", "freeze=true")
+
+
+# --- decisions and corrections --------------------------------------------------------------------
+
+
+DECISIONS = ("--config", "dataset={decisions: decisions.csv}")
+CORRECTIONS = ("--config", "dataset={corrections: corrections}")
+# Without the upper bound, which learns from true masks.
+RETRAINED = {
+    "train_segmentation": 1,
+    "predict_segmentation": 2,
+    "evaluate_segmentation": 1,
+    **TABLES,
+}
+
+
+def decide(run: Stubbed, **decisions: str) -> None:
+    rows = ["image,decision", *(f"{image},{decisions[image]}" for image in decisions)]
+    (run.folder / "mine/decisions.csv").write_text("\n".join(rows) + "\n")
+
+
+def correct(run: Stubbed, image: str, value: int) -> Path:
+    """Write a corrected mask; returns its path."""
+    path = run.folder / f"mine/corrections/{image}.png"
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.full((40, 48), value, np.uint8)).save(path)
+    return path
+
+
+def test_accepted_labels_rerun_nothing(run):
+    decide(run, t1="accept", v0="accept")
+    assert plan(run, *DECISIONS) == {}
+
+
+def test_a_rejected_label_reruns_the_segmentation_model_and_what_follows(run):
+    decide(run, t1="accept", t3="reject")
+    assert plan(run, *DECISIONS) == RETRAINED
+    run.make(*DECISIONS)
+    assert plan(run, *DECISIONS) == {}
+    os.utime(run.folder / "mine/decisions.csv")
+    decide(run, t3="reject", t5="accept")  # other rows, the same rejected labels
+    assert plan(run, *DECISIONS) == {}
+    decide(run, t3="accept")
+    assert plan(run, *DECISIONS) == RETRAINED
+    assert plan(run) == RETRAINED
+
+
+def test_an_excluded_image_reruns_what_a_removed_one_does(run):
+    decide(run, t3="exclude")
+    planned = plan(run, *DECISIONS)
+    # Its shard has another image; t3 has a mask, so it leaves the scored images, too.
+    once = {"index_images": 1, "index_masks": 1, "list_names": 1}
+    assert {rule: planned.pop(rule) for rule in once} == once
+    assert planned == everything(run)
+    run.make(*DECISIONS)
+    names = [path.read_text() for path in (run.folder / "results/pseudo_labels").glob("*_*.txt")]
+    assert "t1.png" in "".join(names)
+    assert "t3.png" not in "".join(names)
+
+
+def test_a_correction_reruns_the_segmentation_model_and_what_follows(run):
+    path = correct(run, "t3", 1)
+    retrained = {**RETRAINED, "index_corrections": 1}
+    assert plan(run, *CORRECTIONS) == retrained
+    run.make(*CORRECTIONS)
+    os.utime(path)
+    assert plan(run, *CORRECTIONS) == {}
+    correct(run, "t3", 0)
+    assert plan(run, *CORRECTIONS) == retrained
+    run.make(*CORRECTIONS)
+    correct(run, "t5", 2)
+    assert plan(run, *CORRECTIONS) == retrained
+    run.make(*CORRECTIONS)
+    path.unlink()
+    assert plan(run, *CORRECTIONS) == retrained
+    assert plan(run) == RETRAINED  # without any
+
+
+def test_an_edited_image_checks_the_size_of_its_correction_again(run):
+    correct(run, "t3", 1)
+    run.make(*CORRECTIONS)
+    write_image(run.folder, "t3", 77)
+    assert plan(run, *CORRECTIONS)["index_corrections"] == 1
+
+
+def test_a_correction_of_a_rejected_label_is_learned_from(run):
+    both = ("--config", "dataset={decisions: decisions.csv, corrections: corrections}")
+    decide(run, t3="reject")
+    run.make(*DECISIONS)
+    correct(run, "t3", 1)
+    assert plan(run, *both) == {**RETRAINED, "index_corrections": 1}
+    run.make(*both)
+    decide(run, t3="accept")
+    assert plan(run, *both) == {}
+    shutil.rmtree(run.folder / "mine/corrections")
+    decide(run, t3="reject")
+    assert plan(run, *DECISIONS) == RETRAINED
+
+
+def test_a_deleted_table_of_corrections_comes_back(run):
+    correct(run, "t3", 1)
+    run.make(*CORRECTIONS)
+    (run.folder / "results/dataset/corrections.csv").unlink()
+    planned = plan(run, *CORRECTIONS, targets=("results/metrics.csv",))
+    assert planned["index_corrections"] == 1
 
 
 # --- class maps of another method -----------------------------------------------------------------

@@ -45,6 +45,8 @@ CHANGES = {
     "dataset.masks": {"dataset.masks": "SegmentationClass/../SegmentationClass"},
     "dataset.images": {"dataset.images": "JPEGImages/../JPEGImages"},
     "dataset.limit": {"dataset.limit": 6},
+    "dataset.decisions": {"dataset.decisions": "decisions.csv"},
+    "dataset.corrections": {"dataset.corrections": "corrections"},
     "pseudo_labels.confidence": {"pseudo_labels.confidence": None},
     "affinity_labels.true_masks": {"affinity_labels.true_masks": ["dog"]},
     "affinity_labels.alpha_low": {

@@ -1,5 +1,6 @@
 """One true run of all stages: what it makes, and that true jobs do what the plan says."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from workflow_runs import jobs_of, run, snakemake
 from psa_core.datasets.index import read_images
 from psa_core.evaluation import boundaries, label_warning
 from psa_core.networks.metadata import read_metadata
+from psa_core.runtime.artifacts import write_label_map
 
 STAGES = ["cam", "walk", "pseudo_labels", "segmentation"]
 TABLES = ["labels", "segmentation", "val_labels"]
@@ -244,6 +246,32 @@ def test_cached_images_train_the_same_network(finished, copy):
         load_file(folder / "results/cam/network.safetensors") for folder in (finished, copy)
     )
     assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_the_model_learns_from_reviewed_labels_until_they_are_taken_away(copy):
+    network = copy / "results/segmentation/network.safetensors"
+    before = network.read_bytes()
+    (copy / "decisions.csv").write_text("image,decision\nscene_00001,reject\nscene_00002,reject\n")
+    write_label_map(copy / "corrections/scene_00002.png", true_mask("scene_00002"))
+    decisions = ["--config", "dataset={decisions: decisions.csv}"]
+    both = ["--config", "dataset={decisions: decisions.csv, corrections: corrections}"]
+    images, found = [], [before]
+    for change in (decisions, both, []):
+        snakemake(copy, *change, "--", str(network.relative_to(copy)))
+        log = (copy / "results/logs/train_segmentation.log").read_text()
+        images.append(int(re.search(r" (\d+) images: ", log)[1]))
+        found.append(network.read_bytes())
+    assert images == [10, 11, 12]
+    assert [found.index(each) for each in found] == [0, 1, 2, 0]
+
+
+def test_a_correction_of_another_size_stops_before_the_training(copy):
+    write_label_map(copy / "corrections/scene_00002.png", np.zeros((9, 9)))
+    network = "results/segmentation/network.safetensors"
+    done = run(copy, "--config", "dataset={corrections: corrections}", "--", network)
+    assert done.returncode != 0
+    assert "corrections/scene_00002.png: 9 x 9 pixels, but its image" in done.stdout + done.stderr
+    assert (copy / network).exists()  # the training did not start
 
 
 def test_an_unknown_image_is_named(finished):

@@ -148,7 +148,7 @@ def read_masks(
     masked = [image for image in images if image in source.masks]
     problems = []
     for done, image in enumerate(masked, start=1):
-        mask, found = _read_mask(source, lookup, image)
+        mask, found = checked_mask(source.masks[image], lookup, source.images[image])
         if mask is not None:
             yield image, mask
         problems += found
@@ -156,6 +156,29 @@ def read_masks(
             progress(done, len(masked))
     if problems:
         fail(problems)
+
+
+def checked_mask(
+    path: str, lookup: np.ndarray, image: str
+) -> tuple[np.ndarray | None, list[str]]:
+    """(mask as class indices uint8 [H, W], []), or (None, problems with file, value and remedy).
+
+    lookup: uint8 [256], the class index of each value; UNLISTED where it is none.
+    image: path of the mask's image.
+    """
+    problems = _size_problems(image, path, upright_size(path))
+    try:
+        mask = read_mask(path, image)
+    except DatasetError as error:
+        return None, [*problems, str(error)]
+    present = np.unique(mask)
+    unlisted = present[lookup[present] == UNLISTED].tolist()
+    if unlisted:
+        listed = np.flatnonzero(lookup != UNLISTED).tolist()
+        problems.append(
+            f"{path}: values {unlisted} are not classes: use {listed}, or correct dataset.classes"
+        )
+    return None if problems else lookup[mask], problems
 
 
 def resized(image: np.ndarray, longest_side: int | None) -> np.ndarray:
@@ -214,23 +237,3 @@ def _size_problems(path: str, mask: str, mask_size: tuple[int, int] | None) -> l
         f"{mask}: {mask_size[0]} x {mask_size[1]} pixels, but its image {path} has {size[0]} x "
         f"{size[1]}: make the mask again at the image's size"
     ]
-
-
-def _read_mask(
-    source: Source, lookup: np.ndarray, image: str
-) -> tuple[np.ndarray | None, list[str]]:
-    """(mask as class indices, []), or (None, problems)."""
-    path = source.masks[image]
-    problems = _size_problems(source.images[image], path, upright_size(path))
-    try:
-        mask = read_mask(path, source.images[image])
-    except DatasetError as error:
-        return None, [*problems, str(error)]
-    present = np.unique(mask)
-    unlisted = present[lookup[present] == UNLISTED].tolist()
-    if unlisted:
-        listed = np.flatnonzero(lookup != UNLISTED).tolist()
-        problems.append(
-            f"{path}: values {unlisted} are not classes: use {listed}, or correct dataset.classes"
-        )
-    return None if problems else lookup[mask], problems

@@ -30,6 +30,9 @@ class Inventory:
     scored: those of `train_aug`, `train` and `val` that have a mask.
     negatives: ids of the images that are known to show no class.
     classes: class names in the order of their indices 1..C.
+    decisions: of the user, by image id; also of excluded images, which are in no list.
+    corrections: image ids of `train_aug` -> path of the corrected mask, sorted by id.
+    rejected: images of `train_aug` whose label is rejected and not corrected, sorted.
     mask_values: the value of each class index 0..C in the data set's own masks.
 
     Raises DatasetError for everything that is wrong with lists, names and labels, all together.
@@ -45,6 +48,14 @@ class Inventory:
             for key in ("train_aug", "train", "val")
         }
         self.negatives = {image for image, names in source.labels.items() if not names}
+        self.decisions = source.decisions
+        training = self.images["train_aug"]
+        self.corrections = {i: source.corrections[i] for i in training if i in source.corrections}
+        self.rejected = [
+            image
+            for image in training
+            if source.decisions.get(image) == "reject" and image not in self.corrections
+        ]
         self.classes = source.names
         values = {index: value for value, index, _ in reversed(source.coding)}
         self.mask_values = [values[index] for index in range(len(source.names) + 1)]

@@ -121,6 +121,11 @@ def _misfits(config: dict, data: Inventory) -> Iterator[str]:
             "segmentation.upper_bound: true, but no training image has a mask; add masks or set it "
             "to false"
         )
+    if data.rejected == data.images["train_aug"]:
+        yield (
+            f"dataset.decisions: {config['dataset']['decisions']} rejects the labels of all "
+            "training images, so the segmentation model has none to learn from; accept some"
+        )
     if config["cam"]["maps"]:
         yield from _missing_maps(
             Path(config["cam"]["maps"]),

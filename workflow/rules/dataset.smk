@@ -4,6 +4,7 @@ With dataset.cache the trainings read results/dataset/cache.h5 in place of the i
 """
 
 CACHE = "results/dataset/cache.h5" if config["dataset"]["cache"] else []
+CORRECTIONS = "results/dataset/corrections.csv"
 # Who scores with the masks waits for it; ancient, as its counts change no score.
 SUMMARY = "results/dataset/summary.csv"
 # Lists known to the plan, written to files so that a rule depends on one list only.
@@ -74,6 +75,26 @@ use rule index_masks as index_masks_of_image with:
     benchmark:
         "results/benchmarks/index_masks/{image}.tsv"
     priority: 1
+
+
+rule index_corrections:
+    """Check the corrected masks, which the segmentation model learns from in place of the labels."""
+    input:
+        images=tables("train_aug"),
+        classes=CLASSES,
+    output:
+        CORRECTIONS,
+    log:
+        "results/logs/index_corrections.log",
+    benchmark:
+        "results/benchmarks/index_corrections.tsv"
+    priority: 1
+    params:
+        corrections=DATA.corrections,
+        contents=lambda w: DIGESTS.of(DATA.corrections.values()),
+        code=code_of("index_corrections"),
+    script:
+        "../scripts/index_corrections.py"
 
 
 rule summary:

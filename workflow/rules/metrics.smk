@@ -59,6 +59,7 @@ MADE += [(MASKS, "train_aug")] if DATA.scored["train"] or TRUE_MASKS else []
 MADE += [(MASKS, "val")] if DATA.scored["val"] else []
 MADE_WHOLE = [CLASSES, *tables("train_aug", "val"), *SCORE_FILES, *CHECKS, *EXPONENTS, *NETWORKS]
 MADE_WHOLE += [f"results/affinity/edges/{shard}.h5" for shard in DATA.shards("train_aug")]
+MADE_WHOLE += [CORRECTIONS] if DATA.corrections else []
 MADE_WHOLE += [m for pattern, part in MADE for m in of_shards(pattern, DATA.shards(part))]
 LOST = [file for file in MADE_WHOLE if os.path.exists(METRICS) and not os.path.exists(file)]
 # A rule cannot wait for its own output: the folder that it is missing from makes it again.

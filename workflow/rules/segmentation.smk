@@ -9,6 +9,11 @@ if config["segmentation"]["upper_bound"]:
     LABELS_OF_MODEL["upper_bound"] = MASKS
 
 
+def of_pseudo_labels(value):
+    """An input function or parameter: a value, but nothing for the upper bound."""
+    return lambda wildcards: value if wildcards.model == "segmentation" else []
+
+
 wildcard_constraints:
     model="|".join(LABELS_OF_MODEL),
 
@@ -21,6 +26,7 @@ if not config["freeze"]:
             images=tables("train_aug"),
             classes=CLASSES,
             labels=lambda w: of_shards(LABELS_OF_MODEL[w.model], DATA.shards("train_aug")),
+            corrections=of_pseudo_labels(CORRECTIONS if DATA.corrections else []),
             weights=weights_of("segmentation"),
             cache=CACHE,
         output:
@@ -35,6 +41,9 @@ if not config["freeze"]:
             stage="segmentation",
             settings=training_settings("segmentation"),
             labels=lambda w: LABELS_OF_MODEL[w.model],
+            rejected=of_pseudo_labels(DATA.rejected),
+            # Snakemake ignores a table that is no longer an input, and which parameter has a value.
+            corrected=of_pseudo_labels({"corrected": list(DATA.corrections)}),
             checkpoints="results/.checkpoints/{model}",
             code=code_of("train", "psa_core.method.segmentation"),
         script:

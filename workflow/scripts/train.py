@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from psa_core.datasets.corrections import find_labels
 from psa_core.datasets.index import check_classes, read_images
 from psa_core.runtime import logs
 from psa_core.runtime.artifacts import listed_images, read_lines
@@ -11,23 +12,22 @@ from psa_core.training.loop import Examples, Machine, Outputs, train
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-settings, files = snakemake.params.settings, snakemake.params
+settings, files, inputs = snakemake.params.settings, snakemake.params, snakemake.input
 dataset = snakemake.config["dataset"]
 method = importlib.import_module(f"psa_core.method.{files.stage}")  # as in the rule's `code`
 with logs.stage(snakemake.log[0], settings=settings):
-    names = read_lines(snakemake.input.classes)
+    names, images = read_lines(inputs.classes), read_images(inputs.images)
     if files.get("labels"):
-        images = read_images(snakemake.input.images, listed=listed_images(snakemake.input.labels))
-        targets = [files.labels.format(row.image) for row in images]
+        listed = listed_images(inputs.labels).difference(files.get("rejected", []))
+        images, targets = find_labels(images, listed, files.labels, inputs.get("corrections"))
     else:
-        images = read_images(snakemake.input.images)
         if not dataset["limit"]:  # a quick try may lack a class
             check_classes(images, names)
         targets = method.label_vectors([row.classes for row in images], len(names))
     train(
         files.stage,
         method.losses,
-        Examples(images, targets, names, dataset["root"], snakemake.input.cache or None),
+        Examples(images, targets, names, dataset["root"], inputs.cache or None),
         {**settings, "code": files.code},
         Machine(
             device=snakemake.config["device"],

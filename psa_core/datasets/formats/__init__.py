@@ -4,7 +4,8 @@ Standard library only: the Snakefile reads the data set at each start.
 """
 
 from psa_core.datasets.formats import folder, voc
-from psa_core.datasets.formats.source import DatasetError, Source
+from psa_core.datasets.formats.review import read_review
+from psa_core.datasets.formats.source import DatasetError, Source, finish_lists
 
 FORMATS = {"voc": voc, "folder": folder}
 
@@ -19,4 +20,7 @@ def read(dataset: dict) -> Source:
         raise DatasetError(
             f"dataset.format: {dataset['format']!r} is unknown: use one of {', '.join(FORMATS)}"
         )
-    return FORMATS[dataset["format"]].read(dataset)
+    source = FORMATS[dataset["format"]].read(dataset)
+    read_review(dataset, source)
+    finish_lists(dataset, source)
+    return source

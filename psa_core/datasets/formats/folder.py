@@ -25,7 +25,6 @@ from psa_core.datasets.formats.source import (
     choose_masks,
     class_names,
     did_you_mean,
-    finish_lists,
     image_id,
     is_hostile,
     look_alike,
@@ -90,7 +89,7 @@ def read(dataset: dict) -> Source:
         lists["train"] = [image for image in lists["train_aug"] if image in masks]
     index = {name: i for i, name in enumerate(names, start=1)}
     classes = [(i, i, name) for name, i in index.items()]
-    source = Source(
+    return Source(
         names=names,
         coding=[(0, 0, "background"), *classes, (IGNORE, IGNORE, "ignore")],
         lists=lists,
@@ -101,8 +100,6 @@ def read(dataset: dict) -> Source:
         masks=masks,
         problems=problems,
     )
-    finish_lists(dataset, source)
-    return source
 
 
 def _listed_classes(

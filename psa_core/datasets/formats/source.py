@@ -46,6 +46,8 @@ class Source:
         Every listed image has an entry in images unless `problems` says which one is missing.
     annotations: image id -> path of its label file, where that has not been read.
     problems: what is wrong so far, one message each.
+    decisions, corrections: image id -> decision of the user, path of the corrected mask; also of
+        images that are excluded or beyond `limit`. Formats leave them to `read_review`.
     """
 
     names: tuple[str, ...]
@@ -56,6 +58,8 @@ class Source:
     masks: dict[str, str]
     problems: list[str]
     annotations: dict[str, str] = field(default_factory=dict)
+    decisions: dict[str, str] = field(default_factory=dict)
+    corrections: dict[str, str] = field(default_factory=dict)
 
 
 def fail(problems: list[str]) -> NoReturn:

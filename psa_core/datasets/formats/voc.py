@@ -19,7 +19,6 @@ from psa_core.datasets.formats.source import (
     choose_masks,
     class_names,
     did_you_mean,
-    finish_lists,
     image_id,
     look_alike,
     read_list,
@@ -113,7 +112,7 @@ def read(dataset: dict) -> Source:
     if masks is None:  # nothing to be scored on; all other stages run
         lists["train"] = []
     lists["test"] = test
-    source = Source(
+    return Source(
         names=selected,
         coding=_mask_coding(selected, dataset.get("others")),
         lists=lists,
@@ -123,8 +122,6 @@ def read(dataset: dict) -> Source:
         problems=problems,
         annotations=annotations,
     )
-    finish_lists(dataset, source)
-    return source
 
 
 def _selected_classes(dataset: dict, problems: list[str]) -> tuple[str, ...]:
