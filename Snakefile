@@ -18,6 +18,7 @@ include: "workflow/rules/affinity_labels.smk"
 include: "workflow/rules/affinity.smk"
 include: "workflow/rules/walk.smk"
 include: "workflow/rules/pseudo_labels.smk"
+include: "workflow/rules/review.smk"
 include: "workflow/rules/segmentation.smk"
 include: "workflow/rules/submission.smk"
 include: "workflow/rules/superpixels.smk"
@@ -38,6 +39,7 @@ rule all:
         "results/figures/stages.png",
         "results/figures/exponents.png",
         "results/figures/trainings.png" if LOSSES else [],
+        REVIEW,
         "results/figures/predictions.png" if DATA.images["val"] else [],
         "results/submission.tar.gz" if DATA.images["test"] else [],
         "results/figures/metrics.png" if DATA.scored["train"] or DATA.scored["val"] else [],

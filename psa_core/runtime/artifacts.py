@@ -106,6 +106,13 @@ def listed_images(paths: Iterable[str | Path]) -> set[str]:
     return {Path(name).stem for text in texts for name in text.split()[1::2]}
 
 
+def read_digests(manifests: Iterable[str | Path]) -> dict[str, str]:
+    """SHA-256 of each file that manifests list, by image id."""
+    texts = [Path(manifest).read_text(encoding="utf-8") for manifest in manifests]
+    lines = (line.split("  ", 1) for text in texts for line in text.splitlines())
+    return {Path(name).stem: digest for digest, name in lines}
+
+
 def write_label_map(path: str | Path, labels: np.ndarray) -> None:
     """Write uint8 [H, W] class indices as a PNG with VOC's palette."""
     image = Image.fromarray(np.ascontiguousarray(labels, dtype=np.uint8), mode="P")
