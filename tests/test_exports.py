@@ -17,7 +17,7 @@ from seeds import ROOT
 
 from psa_core.datasets.formats.source import DatasetError
 from psa_core.delivery.cli import main
-from psa_core.delivery.exports import FORMATS, relative_names, write
+from psa_core.delivery.exports import FORMATS, write
 from psa_core.delivery.exports.outlines import outline
 from psa_core.delivery.exports.parts import MaskedImage, Part, parts
 from psa_core.delivery.exports.voc import objects
@@ -425,12 +425,6 @@ def test_the_suffix_of_the_output_is_that_of_the_format(folders, capsys):
     arguments = [*psa_export(folders, "yolo"), "--output", f"{folders}/yolo"]
     assert main(arguments) == 2
     assert "the format yolo is a .zip file" in capsys.readouterr().err
-
-
-def test_names_are_relative_to_the_common_folder():
-    assert relative_names(["/d/a/1.jpg", "/d/b/2.jpg"]) == ["a/1.jpg", "b/2.jpg"]
-    assert relative_names(["/d/a/1.jpg"]) == ["1.jpg"]
-    assert relative_names([]) == []
 
 
 # --- the workflow ---------------------------------------------------------------------------------

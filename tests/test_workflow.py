@@ -1,5 +1,6 @@
 """One true run of all stages: what it makes, and that true jobs do what the plan says."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -62,6 +63,26 @@ def test_the_model_knows_how_its_run_predicted_and_what_it_scored(finished):
     assert str(ROOT) not in str(metadata)
     card = (finished / "results/model_card.md").read_text()
     assert all(f"| {number} | {name} |" in card for number, name in enumerate(CLASSES, start=1))
+
+
+def test_the_review_page_has_the_training_images_and_their_labels(finished):
+    folder = finished / "results/review"
+    text = (folder / "data.js").read_text()
+    data = json.loads(json.loads(text[text.index("(") + 1 : text.rindex(")")]))
+    images = {row.image: row for row in read_images(finished / TRAIN_TABLE)}
+    assert {image["id"] for image in data["images"]} == images.keys()
+    assert data["classes"] == CLASSES
+    checks = label_warning.read_checks([finished / "results/pseudo_labels/check.csv"])
+    for image in data["images"]:
+        rows = checks[checks["image"] == image["id"]]
+        assert ("flooded" in image["reasons"]) == rows["flooded"].all()
+        assert [index for index, _ in image["tags"]] == list(images[image["id"]].classes)
+        script = (folder / f"labels/{image['id']}.js").read_text()
+        _, width, height, runs = json.loads(script[script.index("[") : script.rindex(")")])
+        drawn = np.repeat(runs[::2], runs[1::2]).reshape(height, width)
+        label = Image.open(finished / f"results/pseudo_labels/{image['id']}.png")
+        np.testing.assert_array_equal(drawn, np.array(label))
+        assert Image.open(folder / f"photographs/{image['id']}.jpg").size == (width, height)
 
 
 def test_tables_have_the_scores_beside_the_published_ones(finished):

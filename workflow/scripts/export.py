@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psa_core.datasets.index import read_images
-from psa_core.delivery.exports import relative_names, write
+from psa_core.delivery.exports import write
 from psa_core.delivery.exports.parts import MaskedImage
+from psa_core.delivery.names import relative_names
 from psa_core.runtime import logs
 from psa_core.runtime.artifacts import read_label_map, read_lines
 

@@ -7,7 +7,6 @@ names the classes 1..C. Standard library only here: the Snakefile reads FORMATS 
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,9 +34,3 @@ def write(
     a name.
     """
     importlib.import_module(f"psa_core.delivery.exports.{format}").write(path, images, names)
-
-
-def relative_names(paths: Sequence[str]) -> list[str]:
-    """Names of images relative to the innermost folder that holds all of them."""
-    folder = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
-    return [Path(path).relative_to(folder).as_posix() for path in paths]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from psa_core.datasets.index import ImageRow
-from psa_core.delivery.exports import relative_names
+from psa_core.delivery.names import relative_names
 from psa_core.delivery.review import PAGE_FILES
 from psa_core.delivery.review.pictures import class_colours
 from psa_core.runtime.artifacts import replacing
