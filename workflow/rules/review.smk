@@ -21,7 +21,6 @@ rule draw_review:
     params:
         labels="results/pseudo_labels/{}.png",
         drawn=DRAWN,
-        folder="results/review",
         code=code_of("draw_review"),
     script:
         "../scripts/draw_review.py"

@@ -9,11 +9,6 @@ if config["segmentation"]["upper_bound"]:
     LABELS_OF_MODEL["upper_bound"] = MASKS
 
 
-def of_pseudo_labels(value):
-    """An input function or parameter: a value, but nothing for the upper bound."""
-    return lambda wildcards: value if wildcards.model == "segmentation" else []
-
-
 wildcard_constraints:
     model="|".join(LABELS_OF_MODEL),
 

@@ -25,6 +25,11 @@ def training_settings(stage, losses=None):
     )
 
 
+def of_pseudo_labels(value):
+    """An input function or parameter: a value, but nothing for the upper bound."""
+    return lambda wildcards: value if wildcards.model == "segmentation" else []
+
+
 # Of the networks that this run trains.
 LOSSES = [
     f"results/{stage}/losses.csv"

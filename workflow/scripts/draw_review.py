@@ -1,5 +1,6 @@
 """Pictures of one shard of images and their pseudo labels, for the review page."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psa_core.datasets.index import read_image, read_images
@@ -10,13 +11,13 @@ from psa_core.runtime.artifacts import read_label_map, write_manifest
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-files = snakemake.params
+files, folder = snakemake.params, Path(snakemake.output.manifest).parents[1]
 with logs.stage(snakemake.log[0]):
     images = read_images(snakemake.input.images)
 
     def draw(row):
         labels = read_label_map(files.labels.format(row.image))
-        write_pictures(files.folder, row.image, read_image(row.path), labels)
+        write_pictures(folder, row.image, read_image(row.path), labels)
 
     results = parallel.in_processes(draw, images, processes=snakemake.threads)
     for _ in logs.progress(results, total=len(images), label="images"):
