@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets_on_disk import SIZE, check_problem, inventory, write_folder, write_mask, write_text
-from PIL import Image
+from PIL import ExifTags, Image
 
 from psa_core.datasets.corrections import describe_corrections, find_labels, read_corrections
 from psa_core.datasets.formats.source import DatasetError
@@ -140,12 +140,20 @@ def test_files_that_are_no_corrections(corrected, root):
     )
 
 
-def row(image: str) -> ImageRow:
-    return ImageRow(image, f"{image}.jpg", "", ("cat",), (1,), SIZE[1], SIZE[0])
+@pytest.fixture
+def row(tmp_path):
+    """Write an image; returns its row."""
+
+    def make(image: str, **saving) -> ImageRow:
+        path = tmp_path / f"{image}.jpg"
+        Image.new("RGB", SIZE).save(path, **saving)
+        return ImageRow(image, str(path), "", ("cat",), (1,), SIZE[1], SIZE[0])
+
+    return make
 
 
 @pytest.mark.parametrize("mode", ["L", "P"])
-def test_table_of_corrections(tmp_path, mode):
+def test_table_of_corrections(tmp_path, row, mode):
     path = tmp_path / "corrections, mine/007.png"
     path.parent.mkdir()
     mask = Image.fromarray(np.array([[0, 1, 2, 255]] * 8, np.uint8).repeat(10, 1).repeat(4, 0))
@@ -168,7 +176,7 @@ def test_table_of_corrections(tmp_path, mode):
     assert read_corrections(tmp_path / "table.csv") == {}
 
 
-def test_all_broken_corrections_are_named_together(tmp_path):
+def test_all_broken_corrections_are_named_together(tmp_path, row):
     paths = {name: str(tmp_path / f"{name}.png") for name in ("size", "value", "mode", "damaged")}
     write_mask(tmp_path / "size.png", size=(41, 32))
     write_mask(tmp_path / "value.png", [0, 3])
@@ -177,9 +185,27 @@ def test_all_broken_corrections_are_named_together(tmp_path):
     with pytest.raises(DatasetError, match=r"4 problem\(s\)") as error:
         describe_corrections([row(name) for name in paths], paths, ["cat", "dog"])
     for part in (
-        f"{paths['size']}: 41 x 32 pixels, but its image size.jpg has 40 x 32",
+        f"{paths['size']}: 41 x 32 pixels, but its image {tmp_path}/size.jpg has 40 x 32",
         f"{paths['value']}: values [3] are not classes: use [0, 1, 2, 255]",
         f"{paths['mode']}: mode RGB, but a mask has one channel",
         f"{paths['damaged']}: cannot be decoded",
     ):
         assert part in str(error.value)
+
+
+def test_a_correction_that_training_would_read_otherwise_is_refused(tmp_path, row):
+    """Such as one of the stored pixels of a photograph that is upside down, or of two bits."""
+    turned, exif = row("turned", exif=orientation(3)), tmp_path / "turned.png"
+    write_mask(exif, [0, 1, 2])
+    few = tmp_path / "few.png"
+    Image.fromarray(np.full((32, 40), 1, np.uint8)).point(lambda v: v * 255, "1").save(few)
+    corrections = {"turned": str(exif), "few": str(few)}
+    with pytest.raises(DatasetError, match=r"2 problem\(s\)") as error:
+        describe_corrections([turned, row("few")], corrections, ["cat", "dog"])
+    assert str(error.value).count("save it upright with 8 bits") == 2
+
+
+def orientation(value: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = value
+    return exif

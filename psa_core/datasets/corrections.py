@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from psa_core.datasets.formats.source import IGNORE, fail
 from psa_core.datasets.index import UNLISTED, ImageRow, checked_mask
 
 COLUMNS = ["image", "path", "sha256"]
+REMEDY = "save it upright with 8 bits, as the pseudo labels are"
 
 
 def describe_corrections(
@@ -24,7 +26,7 @@ def describe_corrections(
     Returns COLUMNS, with the digest of each file's contents.
     Raises DatasetError for all problems together, each with file, value and remedy: a mask that
     cannot be decoded, has other than one 8-bit channel, another size than its image, or a value
-    that is neither 0..C nor 255.
+    that is neither 0..C nor 255, or one that is not stored as the training would read it.
     """
     lookup = np.full(256, UNLISTED, np.uint8)
     for value in (*range(len(names) + 1), IGNORE):
@@ -32,11 +34,21 @@ def describe_corrections(
     rows, problems = [], []
     for image in images:
         if path := corrections.get(image.image):
-            problems += checked_mask(path, lookup, image.path)[1]
+            mask, found = checked_mask(path, lookup, image.path)
+            if mask is not None and not _is_stored_so(mask, path):
+                found = [f"{path}: stored turned, or with fewer than 8 bits per pixel: {REMEDY}"]
+            problems += found
             rows.append((image.image, path, hashlib.sha256(Path(path).read_bytes()).hexdigest()))
     if problems:
         fail(problems)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _is_stored_so(mask: np.ndarray, path: str) -> bool:
+    """Whether a file has these values as they are; trainings neither turn nor scale them."""
+    with Image.open(path) as image:
+        stored = np.asarray(image)
+    return stored.dtype == np.uint8 and np.array_equal(stored, mask)
 
 
 def find_labels(

@@ -158,9 +158,7 @@ def read_masks(
         fail(problems)
 
 
-def checked_mask(
-    path: str, lookup: np.ndarray, image: str
-) -> tuple[np.ndarray | None, list[str]]:
+def checked_mask(path: str, lookup: np.ndarray, image: str) -> tuple[np.ndarray | None, list[str]]:
     """(mask as class indices uint8 [H, W], []), or (None, problems with file, value and remedy).
 
     lookup: uint8 [256], the class index of each value; UNLISTED where it is none.
