@@ -48,6 +48,7 @@ rule all:
 onsuccess:
     from psa_core.evaluation.closing import closing
 
-    made = {"pictures": "results/figures", "masks": "results/pseudo_labels"}
-    for line in closing(METRICS, CHECK, made | {"model": "results/model.safetensors"}):
+    made = {"pictures": "results/figures", "review of all masks": REVIEW}
+    made |= {"masks": "results/pseudo_labels", "model": "results/model.safetensors"}
+    for line in closing(METRICS, CHECK, made):
         logger.warning(line)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from psa_core.evaluation import closing
+from psa_core.evaluation import closing, label_warning
 from psa_core.evaluation.label_check import COLUMNS
 from psa_core.runtime.artifacts import write_table
 
@@ -26,15 +26,9 @@ def test_the_worst_labels_come_first():
         gone=(True, False, True, 0.7),
         lacks=(False, False, True, 0.6),
     )
-    order = {
-        "gone": "empty",
-        "flood": "flooded",
-        "lacks": "lacks a class",
-        "close": "margin 0.25",
-        "fine": "margin 0.90",
-    }
-    assert list(closing.worst(table, 5).items()) == list(order.items())
-    assert list(closing.worst(table)) == ["gone", "flood", "lacks"]
+    order = label_warning.worst_first(table)
+    assert order.index.tolist() == ["gone", "flood", "lacks", "close", "fine"]
+    assert order["missing"].tolist() == [2, 0, 2, 0, 0]
 
 
 def test_lines_of_a_run(tmp_path):
@@ -42,15 +36,16 @@ def test_lines_of_a_run(tmp_path):
     rows = [("cam", "train", "cat", 30, 4), ("cam", "train", "mean", 40.06, 4)]
     rows += [("segmentation", "val", "mean", 50.0, 2)]
     write_table(tmp_path / "metrics.csv", pd.DataFrame(rows, columns=columns))
-    write_table(tmp_path / "check.csv", check(a=(True, False, True, 0.5)))
+    checks = check(a=(False, False, False, 0.52), b=(True, False, True, 0.5))
+    write_table(tmp_path / "check.csv", checks)
     (tmp_path / "figures").mkdir()
     made = {"pictures": str(tmp_path / "figures"), "model": str(tmp_path / "none")}
     scores, labels, warning, *places = closing.closing(
         tmp_path / "metrics.csv", tmp_path / "check.csv", made
     )
     assert scores == "mIoU (%) and images: cam 40.1 (4 train), segmentation 50.0 (2 val)"
-    assert labels == "pseudo labels to look at first: a (empty)"
-    assert warning.startswith("1 of 1 pseudo labels are empty (1)")
+    assert labels == "pseudo labels to look at first: b (empty), a (margin 0.52)"
+    assert warning.startswith("1 of 2 pseudo labels are empty (1)")
     assert warning.endswith(f"(see {tmp_path / 'check.csv'})")
     assert places == [f"pictures: {tmp_path / 'figures'}"]
 

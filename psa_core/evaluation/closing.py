@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from psa_core.evaluation.label_warning import read_checks, warning
+from psa_core.evaluation.label_warning import read_checks, warning, worst_first
 from psa_core.runtime.artifacts import read_table
 
 SHOWN = 3  # labels to look at first
@@ -42,31 +42,14 @@ def _scores(path: str | Path) -> Iterator[str]:
 
 def _labels(path: str | Path) -> Iterator[str]:
     table = read_checks([path])
-    shown = (f"{image} ({reason})" for image, reason in worst(table).items())
+    worst = worst_first(table).head(SHOWN)
+    shown = (f"{name} ({_reason(image)})" for name, image in worst.iterrows())
     yield f"pseudo labels to look at first: {', '.join(shown)}"
     if text := warning(table):
         yield f"{text} (see {path})"
 
 
-def worst(table: pd.DataFrame, count: int = SHOWN) -> dict[str, str]:
-    """The most suspicious images and the reason.
-
-    table: rows of `label_check.check` of several images. Empty labels come first, then flooded
-    ones, then those that lack a class, then those with the smallest margin.
-    """
-    images = table.groupby("image").agg(
-        empty=("empty", "any"),
-        flooded=("flooded", "any"),
-        missing=("missing", "any"),
-        margin=("margin", "first"),
-    )
-    order = images.sort_values(
-        ["empty", "flooded", "missing", "margin"], ascending=[False, False, False, True]
-    )
-    return {image: _reason(row) for image, row in order.head(count).iterrows()}
-
-
-def _reason(row: pd.Series) -> str:
+def _reason(image: pd.Series) -> str:
     reasons = {"empty": "empty", "flooded": "flooded", "missing": "lacks a class"}
-    found = [text for key, text in reasons.items() if row[key]]
-    return found[0] if found else f"margin {row['margin']:.2f}"
+    found = [text for key, text in reasons.items() if image[key]]
+    return found[0] if found else f"margin {image['margin']:.2f}"

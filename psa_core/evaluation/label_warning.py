@@ -31,6 +31,25 @@ def suspicious(table: pd.DataFrame) -> pd.Series:
     return images["empty"] | images["flooded"]
 
 
+def worst_first(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per image, its id as index, the most suspicious first.
+
+    table: rows of `check` of several images. Returns the columns empty and flooded (bool), missing
+    (number of image-level labels without a pixel) and margin. Empty and flooded labels come first,
+    then those that lack classes, each by rising margin.
+    """
+    images = table.groupby("image").agg(
+        empty=("empty", "any"),
+        flooded=("flooded", "any"),
+        missing=("missing", "sum"),
+        margin=("margin", "first"),
+    )
+    images["failed"] = images["empty"] | images["flooded"]
+    order = {"failed": False, "missing": False, "margin": True, "image": True}
+    images = images.sort_values(list(order), ascending=list(order.values()))
+    return images.drop(columns="failed")
+
+
 def warning(table: pd.DataFrame) -> str:
     """One line with a remedy, if more than one of MANY images is suspicious; otherwise "".
 

@@ -13,6 +13,7 @@ from psa_core.datasets.index import ImageRow
 from psa_core.delivery.names import relative_names
 from psa_core.delivery.review import PAGE_FILES
 from psa_core.delivery.review.pictures import class_colours
+from psa_core.evaluation.label_warning import worst_first
 from psa_core.runtime.artifacts import replacing
 
 SMALL_MARGIN = 0.1  # the part of the images whose margin counts as small
@@ -58,15 +59,16 @@ def describe(
 ) -> list[dict]:
     """What the page shows of each image, worst first; arguments as of `write_page`.
 
-    First come empty and flooded labels, then those that lack image-level labels, each by rising
-    margin; corrected ones come last.
+    The order is that of `label_warning.worst_first`, but corrected ones come last.
     """
     names = relative_names([row.path for row in images])
     known = {row.image: (row, name) for row, name in zip(images, names, strict=True)}
     margins = checks.drop_duplicates("image")["margin"]
     small = margins.quantile(SMALL_MARGIN)
+    tables = dict(list(checks.groupby("image", sort=False)))
     found = []
-    for image, rows in checks.groupby("image", sort=False):
+    for image in sorted(worst_first(checks).index, key=lambda image: image in corrected):
+        rows = tables[image]
         first, (row, file) = rows.iloc[0], known[image]
         reasons = [reason for reason in ("empty", "flooded") if first[reason]]
         lacking = zip(row.classes, rows["missing"], strict=True)
@@ -74,7 +76,6 @@ def describe(
         reasons += ["missing"] if missing else []
         reasons += ["margin"] if first["margin"] < small else []
         tags = list(zip(row.classes, rows["share"].round(1).tolist(), strict=True))
-        key = image in corrected, not (first["empty"] or first["flooded"]), -len(missing)
         shown = {
             "id": image,
             "file": file,
@@ -88,5 +89,5 @@ def describe(
             "label": labels[image],
             "corrected": image in corrected,
         }
-        found.append(((*key, first["margin"], image), shown))
-    return [shown for _, shown in sorted(found, key=lambda each: each[0])]
+        found.append(shown)
+    return found
