@@ -105,6 +105,7 @@ def test_presets_are_planned_at_full_size(full_size, tmp_path):
         **dict.fromkeys(per_shard, 64),
         **{f"evaluate_{stage}": 1 for stage in ("cam", "walk", "pseudo_labels", "segmentation")},
         "metrics": 1,
+        "summary": 1,
     }
     assert jobs_to_run(runs) == [jobs] * len(PRESETS)
 

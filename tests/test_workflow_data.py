@@ -118,7 +118,7 @@ def unscored(tmp_path_factory) -> Path:
     write_stages(run)
     last = ["list_names", "index_images", "metrics", "figure_stages", "figure_predictions", "all"]
     last += ["package_model", "figure_exponents", "figure_trainings"]
-    last += ["draw_review", "review"]
+    last += ["draw_review", "review", "summary"]
     snakemake(run, "--allowed-rules", *last, "--", "all", config=config)
     return run
 
@@ -154,7 +154,7 @@ def test_folder_plans_what_its_masks_and_val_allow(tmp_path):
     rules = ["index_images", *PER_SHARD, *(f"train_{s}" for s in ("cam", "affinity"))]
     trained = dict.fromkeys([*rules, "train_segmentation", "metrics", "figure_stages"], 1)
     trained |= {"package_model": 1, "figure_exponents": 1, "figure_trainings": 1}
-    trained |= {"draw_review": 1, "review": 1}
+    trained |= {"draw_review": 1, "review": 1, "summary": 1}
     val = {"index_images": 2, "predict_segmentation": 1, "figure_predictions": 1}
     assert jobs_to_run(runs) == [trained | {"list_names": 1} | val, trained | {"list_names": 1}]
 
@@ -170,7 +170,7 @@ def test_folder_is_scored_where_it_has_masks(unscored, tmp_path):
         mask[:4] = 255
         (run / "mine/masks" / image).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(mask).save(run / f"mine/masks/{image}.png")
-    scoring = ["list_names", "index_images", "index_masks", "metrics"]
+    scoring = ["list_names", "index_images", "index_masks", "summary", "metrics"]
     scoring += [f"evaluate_{stage}" for stage in STAGES]
     config = preset(run, format="folder", root=str(run / "mine"))
     snakemake(run, "--allowed-rules", *scoring, "--", "results/metrics.csv", config=config)
