@@ -31,14 +31,15 @@ def shown(lines, records):
 
 def test_a_rule_is_one_line_after_its_last_job(lines, tmp_path):
     """Two jobs of 30 and 34 images, from second 10 to 26: 4 images per second."""
-    for name, counts in {"a": "images 8/30\nimages 30/30, 9 s", "b": "masks 34/34"}.items():
+    logs = {"a": "images 8/30\nimages 30/30, 9 s", "b": "masks 34/34", "c": "epoch 4/4: loss 0.1"}
+    for name, counts in logs.items():
         (tmp_path / name).write_text(counts + "\ndone in 9.0 s\n")
     records = [
         record("run_info", stats={"infer_cam": 2, "train_cam": 1, "total": 3}),
         job(1, "infer_cam", tmp_path / "a", 10),
         job(2, "infer_cam", tmp_path / "b", 12),
         record("job_finished", job_id=1, created=20),
-        job(3, "train_cam", tmp_path / "none", 20),
+        job(3, "train_cam", tmp_path / "c", 20),
         record("progress", done=1, total=3),
         record("job_finished", job_id=2, created=26),
         record("job_finished", job_id=3, created=80.4),

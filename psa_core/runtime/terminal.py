@@ -15,7 +15,7 @@ DROPPED = (
     *("Singularity containers", "Shutting down, this might take"),
 )
 DROPPED_EVENTS = ("job_info", "job_started", "group_info", "shellcmd", "progress", "resources_info")
-COUNTED = re.compile(r" (\d+)/\1\b")  # as `logs.progress` ends
+COUNTED = re.compile(r"(?:images|masks) (\d+)/\1\b")  # as `logs.progress` ends
 
 
 class StageLines(logging.Formatter):

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from psa_core.datasets.index import read_image, read_images
+from psa_core.datasets.decode import read_image
+from psa_core.datasets.index import read_images
 from psa_core.delivery.review.pictures import write_pictures
 from psa_core.runtime import logs, parallel
 from psa_core.runtime.artifacts import read_label_map, write_manifest
