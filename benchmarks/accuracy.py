@@ -188,8 +188,9 @@ def _of_halves(run: Run) -> list[pd.DataFrame]:
     alpha = complete(run.config, SCHEMA)["cam"]["alpha"]
 
     def of_cam(image: str):
-        scores = maps.with_background(read_array(results / f"cam/maps/{image}.npy"), alpha)
         row = rows[image]
+        cells = read_array(results / f"cam/maps/{image}.npy", len(row.classes))
+        scores = maps.with_background(cells, alpha)
         return maps.arg_max(scores, row.classes, (row.height, row.width))
 
     predictions = {"cam": of_cam}
