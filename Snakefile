@@ -38,7 +38,7 @@ rule all:
         "results/model.safetensors",
         "results/figures/stages.png",
         "results/figures/exponents.png",
-        "results/figures/trainings.png" if LOSSES else [],
+        "results/figures/trainings.png" if LOSSES and not config["freeze"] else [],
         REVIEW,
         "results/figures/predictions.png" if DATA.images["val"] else [],
         "results/submission.tar.gz" if DATA.images["test"] else [],

@@ -40,7 +40,8 @@ def true_mask(image: str) -> np.ndarray:
 
 def test_metrics_have_each_stage_and_class(finished):
     table = pd.read_csv(finished / "results/metrics.csv")
-    assert list(table) == ["stage", "split", "class", "iou", "precision", "recall", "images"]
+    scores = ["iou", "precision", "recall", "missed", "flooded", "confused", "border"]
+    assert list(table) == ["stage", "split", "class", *scores, "images"]
     assert list(table["stage"].unique()) == STAGES
     for stage, rows in table.groupby("stage"):
         split, images = ("val", 4) if stage == "segmentation" else ("train", 12)

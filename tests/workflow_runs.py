@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -71,9 +72,15 @@ def snakemake(folder: Path, *arguments: str, config: Path = TINY_YAML) -> str:
 
 
 def jobs_of(printed: str) -> dict[str, int]:
-    """Number of jobs of each rule, from the table that Snakemake prints; {} where there is none."""
+    """Number of jobs of each rule; {} where there is none.
+
+    From the table that Snakemake prints in a dry run, or from the first line of a true run.
+    """
     if "Nothing to be done" in printed:
         return {}
+    if line := re.search(r"^\d+ jobs: (.*)$", printed, re.MULTILINE):
+        pairs = (each.rsplit(" ", 1) for each in line[1].split(", "))
+        return {name: int(count) for name, count in pairs}
     counts: dict[str, int] = {}
     for line in printed.split("\njob ", 1)[1].splitlines()[2:]:
         if not line.strip():

@@ -5,7 +5,7 @@ With dataset.cache the trainings read results/dataset/cache.h5 in place of the i
 
 CACHE = "results/dataset/cache.h5" if config["dataset"]["cache"] else []
 CORRECTIONS = "results/dataset/corrections.csv"
-# Who scores with the masks waits for it; ancient, as its counts change no score.
+# The table of scores waits for it; ancient, as its counts change no score.
 SUMMARY = "results/dataset/summary.csv"
 # Lists known to the plan, written to files so that a rule depends on one list only.
 LISTED = {"classes": list(DATA.classes)}

@@ -99,6 +99,7 @@ rule figure_trainings:
         "results/logs/figure_trainings.log",
     localrule: True
     params:
+        losses=LOSSES,  # Snakemake ignores a table that is no longer an input
         code=code_of("figure_trainings"),
     script:
         "../scripts/figure_trainings.py"

@@ -32,7 +32,6 @@ for scored, (stage, split, pattern) in SCORES.items():
             scored=f"results/dataset/scored_{split}.txt",
             masks=of_shards(MASKS, DATA.shards(PART_OF_SPLIT[split])),
             predicted=of_shards(pattern, DATA.shards(PART_OF_SPLIT[split])),
-            summary=ancient(SUMMARY),
         output:
             f"results/metrics/{scored}.csv",
         log:

@@ -34,7 +34,5 @@ def of_pseudo_labels(value):
 LOSSES = [
     f"results/{stage}/losses.csv"
     for stage in STAGES
-    if config[stage]["train"]
-    and not config["freeze"]
-    and not (stage == "cam" and config["cam"]["maps"])
+    if config[stage]["train"] and not (stage == "cam" and config["cam"]["maps"])
 ]
