@@ -10,6 +10,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+if len(sys.argv) != 4:
+    sys.exit("python predict_onnx.py model.onnx image.jpg mask.png")
 model, image_file, mask_file = sys.argv[1:]
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 properties = session.get_modelmeta().custom_metadata_map

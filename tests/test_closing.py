@@ -44,7 +44,7 @@ def test_lines_of_a_run(tmp_path):
         tmp_path / "metrics.csv", tmp_path / "check.csv", made
     )
     assert scores == "mIoU (%) and images: cam 40.1 (4 train), segmentation 50.0 (2 val)"
-    assert labels == "pseudo labels to look at first: b (empty), a (margin 0.52)"
+    assert labels == "pseudo labels to look at first: b (empty), a (unsure, margin 0.52)"
     assert warning.startswith("1 of 2 pseudo labels are empty (1)")
     assert warning.endswith(f"(see {tmp_path / 'check.csv'})")
     assert places == [f"pictures: {tmp_path / 'figures'}"]

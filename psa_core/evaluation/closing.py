@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,10 @@ def closing(metrics: str | Path, check: str | Path, made: dict[str, str]) -> lis
             lines += describe(path)
         except (OSError, ValueError, KeyError):
             continue
-    places = [f"{name}: {path}" for name, path in made.items() if Path(path).exists()]
+    # Absolute, since the user may stand elsewhere than in the folder of the run.
+    places = [
+        f"{name}: {os.path.abspath(path)}" for name, path in made.items() if os.path.exists(path)
+    ]
     return [*lines, *places]
 
 
@@ -46,10 +50,10 @@ def _labels(path: str | Path) -> Iterator[str]:
     shown = (f"{name} ({_reason(image)})" for name, image in worst.iterrows())
     yield f"pseudo labels to look at first: {', '.join(shown)}"
     if text := warning(table):
-        yield f"{text} (see {path})"
+        yield f"{text} (see {os.path.abspath(path)})"
 
 
 def _reason(image: pd.Series) -> str:
     reasons = {"empty": "empty", "flooded": "flooded", "missing": "lacks a class"}
     found = [text for key, text in reasons.items() if image[key]]
-    return found[0] if found else f"margin {image['margin']:.2f}"
+    return found[0] if found else f"unsure, margin {image['margin']:.2f}"

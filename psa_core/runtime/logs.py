@@ -19,6 +19,7 @@ from psa_core.errors import message_of
 
 log = logging.getLogger(__name__)
 told = logging.getLogger(f"{__name__}.progress")  # shown while a stage runs
+running = ""  # the name of the stage, for its bars
 APPEND = "PSA_APPEND_LOG"  # set in child processes: append to the parent's log
 BUG = "This is a bug of the workflow; please report it in its issues, with this file"
 PACKAGES = ("torch", "torchvision", "lightning", "timm", "numpy", "scipy", "pydensecrf2")
@@ -35,7 +36,9 @@ def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
     user can mend them (`errors.message_of`), else with their traceback; then the process exits with
     status 1. If a training has several processes, all but the first log errors only.
     """
-    device = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", 0)))
+    global running
+    running = " ".join(Path(path).with_suffix("").parts[-2:]).removeprefix("logs ")
+    device = _device()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     if device == 0 and not os.environ.get(APPEND):
         Path(path).write_text("", encoding="utf-8")
@@ -90,8 +93,18 @@ def not_in_a_bar(record: logging.LogRecord) -> bool:
 
 
 def has_bars() -> bool:
-    """Whether progress is shown as bars: in a terminal, except in CI."""
-    return sys.stderr.isatty() and not os.environ.get("CI")
+    """Whether progress is shown as bars: in a terminal, by the first device, except in CI."""
+    return sys.stderr.isatty() and not os.environ.get("CI") and _device() == 0
+
+
+def _device() -> int:
+    return int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_PROCID", 0)))
+
+
+def bar(label: str, items: Iterable | None = None, *, total: int, initial: int = 0) -> tqdm:
+    """A bar with the name of the stage and the time left; nothing is shown outside a terminal."""
+    name = f"{running}, {label}" if running else label
+    return tqdm(items, total=total, initial=initial, desc=name, leave=False, disable=not has_bars())
 
 
 def counter(label: str) -> Callable[[int, int], None]:
@@ -113,7 +126,7 @@ def progress(items: Iterable, *, total: int, label: str) -> Iterator:
     total: number of items. label: what they are, "images".
     """
     start = last = time.monotonic()
-    shown = tqdm(items, total=total, desc=label, leave=False, disable=not has_bars())
+    shown = bar(label, items, total=total)
     for done, item in enumerate(shown, start=1):
         yield item
         now = time.monotonic()

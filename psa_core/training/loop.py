@@ -13,7 +13,7 @@ from typing import NamedTuple
 import lightning
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -24,7 +24,6 @@ from psa_core.networks.builder import build
 from psa_core.networks.files import write_network
 from psa_core.runtime.artifacts import write_table
 from psa_core.runtime.compute import open_device
-from psa_core.runtime.logs import has_bars
 from psa_core.training import resume
 from psa_core.training.augmentation import EpochSampler, TrainingImages, training_transform
 from psa_core.training.devices import processes, run_in_tasks, share_batch_norms
@@ -205,7 +204,6 @@ def fit(
     if not machine.launcher:
         threads = max(1, threads // machine.devices)
     device = open_device(machine.device, threads)
-    has_bar = has_bars()
     report = Report()
     trainer = lightning.Trainer(
         max_epochs=epochs,
@@ -217,9 +215,8 @@ def fit(
             report,
             resume.StopOnSignal(folder / "last.ckpt"),
             ModelCheckpoint(folder, filename="last", enable_version_counter=False),
-            *([TQDMProgressBar()] if has_bar else []),
         ],
-        enable_progress_bar=has_bar,
+        enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
@@ -271,9 +268,7 @@ class Task(lightning.LightningModule):
     def training_step(
         self, batch: tuple[torch.Tensor, torch.Tensor], _: int
     ) -> dict[str, torch.Tensor]:
-        terms = self.losses(self.network, *batch)
-        self.log("running_loss", terms["loss"].detach(), prog_bar=True, logger=False)
-        return terms
+        return self.losses(self.network, *batch)
 
     def configure_optimizers(self) -> dict:
         steps = self.trainer.estimated_stepping_batches

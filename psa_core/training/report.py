@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from psa_core.errors import UserError
-from psa_core.runtime.logs import told
+from psa_core.runtime.logs import bar, told
 
 
 class Report(Callback):
@@ -35,6 +35,11 @@ class Report(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         self.start, self.first = time.monotonic(), trainer.global_step
+        steps = trainer.estimated_stepping_batches
+        self.bar = bar("steps", total=int(steps), initial=self.first)
+
+    def on_train_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        self.bar.close()
 
     def on_train_batch_end(
         self,
@@ -46,6 +51,7 @@ class Report(Callback):
         for name, value in outputs.items():
             value = trainer.strategy.reduce(value.detach().double(), reduce_op="mean")
             self.sums[name] = self.sums.get(name, 0.0) + value
+        self.bar.update()
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, task: lightning.LightningModule

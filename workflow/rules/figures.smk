@@ -21,6 +21,7 @@ rule figure_stages:
         picture("stages", "Pictures"),
     log:
         "results/logs/figure_stages.log",
+    priority: 1  # before the segmentation model is trained
     localrule: True
     params:
         images=SHOWN,
@@ -82,6 +83,7 @@ rule figure_exponents:
         picture("exponents", "Trainings and choices"),
     log:
         "results/logs/figure_exponents.log",
+    priority: 1  # before the segmentation model is trained
     localrule: True
     params:
         code=code_of("figure_exponents"),

@@ -17,6 +17,7 @@ rule draw_review:
         "results/logs/draw_review/{shard}.log",
     benchmark:
         "results/benchmarks/draw_review/{shard}.tsv"
+    priority: 1  # before the segmentation model is trained
     threads: 8
     params:
         labels="results/pseudo_labels/{}.png",
@@ -38,6 +39,7 @@ rule review:
         REVIEW,
     log:
         "results/logs/review.log",
+    priority: 1
     localrule: True
     params:
         settings=settings(decisions=DATA.decisions, corrected=list(DATA.corrections)),

@@ -19,7 +19,7 @@ with logs.stage(snakemake.log[0]) as log:
         for row in read_images(snakemake.input.images)
         for name in row.labels
     ]
-    table = pd.DataFrame(pairs, columns=["class", "exponent"])
-    counts = table.value_counts().unstack("exponent", fill_value=0)
+    table = pd.DataFrame(pairs, columns=["class", "exponent"]).astype({"exponent": float})
+    counts = pd.crosstab(table["class"], table["exponent"])
     log.info("images by class and exponent:\n%s", counts)
     figures.save(snakemake.output[0], figures.counts(counts))
