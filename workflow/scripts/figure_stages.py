@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 TITLES = [
     "image",
     "class activation",
-    "confident areas (white: undecided)",
+    "confident areas\n(white: undecided)",
     "random walk",
     "pseudo label",
     "true mask",
