@@ -116,3 +116,14 @@ def test_progress_estimates_the_time_left(caplog, no_terminal, clock):
         "images 2/4, 16 s so far, 16 s left",
         "images 4/4, 32 s so far, 0 s left",
     ]
+
+
+def test_a_bar_names_its_stage_and_the_log_has_the_count(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(logs, "has_bars", lambda: True)
+    path = tmp_path / "logs/infer_cam/train_aug_0.log"
+    with logs.stage(path):
+        assert list(logs.progress("ab", total=2, label="images")) == ["a", "b"]
+    shown = capsys.readouterr().err
+    assert "infer_cam train_aug_0, images:" in shown
+    assert "images 2/2" not in shown
+    assert "images 2/2" in path.read_text()

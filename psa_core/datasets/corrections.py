@@ -12,6 +12,7 @@ from PIL import Image
 
 from psa_core.datasets.formats.source import IGNORE, fail
 from psa_core.datasets.index import UNLISTED, ImageRow, checked_mask
+from psa_core.runtime.artifacts import read_table
 
 COLUMNS = ["image", "path", "sha256"]
 REMEDY = "save it upright with 8 bits, as the pseudo labels are"
@@ -66,5 +67,5 @@ def find_labels(
 
 def read_corrections(table: str | Path) -> dict[str, str]:
     """Path of the corrected mask by image id, from a table of `describe_corrections`."""
-    rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    rows = read_table(table)
     return dict(zip(rows["image"], rows["path"], strict=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -40,3 +42,11 @@ def check(row: ImageRow, labels: np.ndarray, scores: np.ndarray) -> pd.DataFrame
         },
         columns=COLUMNS,
     )
+
+
+def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of `check` in one.
+
+    An empty table, of images without classes, would change the types of the columns.
+    """
+    return pd.concat([table for table in tables if len(table)] or tables[:1])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from psa_core.evaluation.label_check import joined
 from psa_core.runtime.artifacts import read_table
 
 MANY = 10  # up to one suspicious image in 10 is normal; more give a warning
@@ -18,8 +19,7 @@ MANY = 10  # up to one suspicious image in 10 is normal; more give a warning
 def read_checks(paths: Iterable[str | Path]) -> pd.DataFrame:
     """Tables of `check`, as `write_table` wrote them, in one; sorted by image id."""
     tables = [read_table(path) for path in paths]
-    tables = [table for table in tables if len(table)] or tables[:1]
-    return pd.concat(tables).sort_values("image", kind="stable", ignore_index=True)
+    return joined(tables).sort_values("image", kind="stable", ignore_index=True)
 
 
 def suspicious(table: pd.DataFrame) -> pd.Series:

@@ -2,11 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from psa_core.datasets.decode import read_image
 from psa_core.datasets.index import read_images, resized
-from psa_core.evaluation.label_check import check
+from psa_core.evaluation.label_check import check, joined
 from psa_core.method.pseudo_labels import pseudo_labels
 from psa_core.runtime import logs, parallel
 from psa_core.runtime.artifacts import read_array, write_label_map, write_manifest, write_table
@@ -32,6 +30,5 @@ with logs.stage(snakemake.log[0], settings=settings):
         write_label_map(pattern.format(row.image), labels)
         checks.append(checked)
     if snakemake.output.get("check"):  # of a shard, not of a single image
-        # An empty table, of an image without classes, would change the types of the columns.
-        write_table(snakemake.output.check, pd.concat([c for c in checks if len(c)] or checks[:1]))
+        write_table(snakemake.output.check, joined(checks))
     write_manifest(snakemake.output.get("manifest"), pattern, [row.image for row in images])
