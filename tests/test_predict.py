@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from psa_core.datasets.decode import read_image
 from psa_core.datasets.index import resized
 from psa_core.delivery.cli import main
 from psa_core.delivery.model import write_model
+from psa_core.delivery.prediction import what_was_found
 from psa_core.method import segmentation
 from psa_core.method.dcrf import dense_crf
 from psa_core.networks.builder import build
@@ -276,6 +278,26 @@ def test_the_report_lists_classes_and_connected_areas(run, tmp_path):
                 assert inside[:, -1].any()
                 covered[top : top + height, left : left + width] = True
             assert covered[is_class].all()
+
+
+@pytest.mark.parametrize(
+    ("images_of", "line"),
+    [
+        ({2: 1, 1: 3, 0: 2}, "cat in 3 images, dog in 1, nothing in 2"),
+        ({2: 1}, "dog in 1 image"),
+        ({0: 4}, "nothing in 4 images"),
+    ],
+)
+def test_a_line_says_what_was_found(images_of, line):
+    assert what_was_found(Counter(images_of), ["cat", "dog"]) == line
+
+
+def test_the_line_counts_the_masks(run, tmp_path, capsys):
+    assert predict(run, tmp_path / "out") == 0
+    masks = [np.array(Image.open(path)) for path in (tmp_path / "out/masks").rglob("*.png")]
+    seen = [sum((mask == index).any() for mask in masks) for index in (1, 2)]
+    counts = {1: seen[0], 2: seen[1], 0: sum(not mask.any() for mask in masks)}
+    assert f"found {what_was_found(counts, ['cat', 'dog'])}\n" in capsys.readouterr().err
 
 
 def test_crf_is_the_dense_crf_of_the_averaged_probabilities(run, tmp_path):

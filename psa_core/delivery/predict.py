@@ -8,9 +8,11 @@ import json
 import logging
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from psa_core.datasets.decode import read_image
@@ -22,7 +24,14 @@ from psa_core.delivery.images import (
     find_images,
     say_problems,
 )
-from psa_core.delivery.prediction import Prediction, Settings, overlay, predictor, record
+from psa_core.delivery.prediction import (
+    Prediction,
+    Settings,
+    overlay,
+    predictor,
+    record,
+    what_was_found,
+)
 from psa_core.networks.files import read_network
 from psa_core.networks.metadata import read_metadata
 from psa_core.runtime import inference, logs
@@ -135,9 +144,12 @@ def run(options: argparse.Namespace) -> int:
             side_by_side=1 if settings.tile else inference.SIDE_BY_SIDE,
             longest_side=settings.longest_side,
         )
+        images_of: Counter[int] = Counter()
         for row, prediction in logs.progress(results, total=len(rows), label="images"):
             paths = files(options.output, row.image, kinds)
             write(paths, row, prediction, metadata["classes"])
+            images_of.update(set(np.unique(prediction.labels).tolist()) - {0} or {0})
+        log.info("found %s", what_was_found(images_of, metadata["classes"]))
     if options.json:
         names = images.keys() - (waiting.keys() - {row.image for row in rows})
         write_summary(options, metadata, settings, sorted(names))

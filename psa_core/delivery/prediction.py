@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -131,6 +131,18 @@ def record(row: ImageRow, prediction: Prediction, classes: Sequence[str]) -> dic
         "height": row.height,
         "classes": found,
     }
+
+
+def what_was_found(images_of: Mapping[int, int], classes: Sequence[str]) -> str:
+    """A line for the terminal: "cat in 3 images, dog in 1, nothing in 2".
+
+    images_of: number of images by class index; 0 stands for images without any class.
+    """
+    names = ["nothing", *classes]
+    counts = [(names[i], images_of[i]) for i in (*range(1, len(names)), 0) if images_of[i]]
+    first, *others = (f"{name} in {count}" for name, count in counts)
+    plural = "image" if counts[0][1] == 1 else "images"
+    return ", ".join([f"{first} {plural}", *others])
 
 
 def _summary(confidence: np.ndarray) -> dict:

@@ -62,6 +62,11 @@ def file_of_weights(section: dict) -> str | None:
     return None if weights in NO_FILES else weights
 
 
+def trained_stages(config: dict) -> list[str]:
+    """The stages whose network a run trains, unless it has `freeze`."""
+    return [s for s in STAGES if config[s]["train"] and not (s == "cam" and config[s]["maps"])]
+
+
 def cached_side(config: dict) -> int | None:
     """The largest `longest_side` of the trainings, in pixels; None if one does not resize."""
     sides = [config[stage]["training"]["longest_side"] for stage in STAGES]
@@ -98,10 +103,8 @@ def _raise(problems: list[str]) -> None:
 
 def _misfits(config: dict, data: Inventory) -> Iterator[str]:
     """What is wrong with a complete configuration for this data set."""
-    for stage in STAGES:
+    for stage in trained_stages(config):
         batch_size = config[stage]["training"]["batch_size"]
-        if not config[stage]["train"] or (stage == "cam" and config["cam"]["maps"]):
-            continue
         if batch_size % config["devices"]:
             yield (
                 f"devices: {config['devices']} cannot share {stage}.training.batch_size, "

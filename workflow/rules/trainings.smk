@@ -31,8 +31,4 @@ def of_pseudo_labels(value):
 
 
 # Of the networks that this run trains.
-LOSSES = [
-    f"results/{stage}/losses.csv"
-    for stage in STAGES
-    if config[stage]["train"] and not (stage == "cam" and config["cam"]["maps"])
-]
+LOSSES = [f"results/{stage}/losses.csv" for stage in trained_stages(config)]

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 from psa_core.datasets.corrections import find_labels
 from psa_core.datasets.index import check_classes, read_images
+from psa_core.networks.trial import check_networks
 from psa_core.runtime import logs
 from psa_core.runtime.artifacts import listed_images, read_lines
+from psa_core.runtime.config import trained_stages
 from psa_core.training.loop import Examples, Machine, Outputs, train
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ with logs.stage(snakemake.log[0], settings=settings):
         if not dataset["limit"]:  # a quick try may lack a class
             check_classes(images, names)
         targets = method.label_vectors([row.classes for row in images], len(names))
+    stages = trained_stages(snakemake.config)
+    if stages[:1] == [files.stage]:
+        check_networks(snakemake.config, stages, images=len(images))
     train(
         files.stage,
         method.losses,
