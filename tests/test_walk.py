@@ -161,13 +161,13 @@ def test_half_precision_edges_lose_nothing_more(rng):
     np.testing.assert_array_equal(spread(scores, edges), expected)
 
 
-def test_transition_is_the_symmetric_form_of_the_matrix(rng):
+def test_laplacian_is_the_symmetric_form_of_the_matrix(rng):
     edges = random_edges(rng, 4, 5)
-    symmetric, root = walk.transition(edges, gamma=5, beta=8)
-    expected = dense_transition(edges, 8)
-    assert symmetric.dtype == np.float32
-    np.testing.assert_array_equal(symmetric.toarray(), symmetric.toarray().T)
-    np.testing.assert_allclose(symmetric.toarray() * root / root[:, None], expected, rtol=5e-7)
+    laplacian, root = walk.laplacian(edges, gamma=5, beta=8)
+    expected = np.eye(20) - dense_transition(edges, 8)
+    assert laplacian.dtype == np.float32
+    np.testing.assert_array_equal(laplacian.toarray(), laplacian.toarray().T)
+    np.testing.assert_allclose(laplacian.toarray() * root / root[:, None], expected, rtol=5e-7)
 
 
 def test_input_that_does_not_fit_is_refused(rng):

@@ -82,24 +82,24 @@ def propagate_each(
     """
     if scores.shape[1:] != edges.shape[1:]:
         raise ValueError(f"scores of shape {scores.shape} and edges of shape {edges.shape}")
-    symmetric, root_degree = transition(edges, gamma=gamma, beta=beta)
-    # T^t = D^-1/2 S^t D^1/2 with S symmetric: only S has a Chebyshev expansion.
+    matrix, root_degree = laplacian(edges, gamma=gamma, beta=beta)
+    # T^t = D^-1/2 S^t D^1/2 with S = I - L symmetric: only S has a Chebyshev expansion.
     root = torch.from_numpy(root_degree)[:, None].to(device)
     vectors = torch.from_numpy(scores.reshape(len(scores), -1).astype(np.float32)).T.to(device)
     lengths = [steps(each, edges[0].size) for each in t] if scale_t else t
-    walked = powers(_to_torch(symmetric).to(device), vectors * root, lengths, tolerance) / root
+    walked = powers(_to_torch(matrix).to(device), vectors * root, lengths, tolerance) / root
     return walked.transpose(1, 2).reshape(len(t), *scores.shape).cpu().numpy()
 
 
-def transition(
+def laplacian(
     edges: np.ndarray, *, gamma: float, beta: float
 ) -> tuple[sparse.csr_array, np.ndarray]:
-    """Symmetric form of the transition matrix T = D^-1 W^(o beta) (paper, eq. 11).
+    """Normalised Laplacian of the graph whose transition matrix is T = D^-1 W^(o beta) (eq. 11).
 
     edges, gamma, beta: see `propagate`. W is symmetric with 1 on its diagonal, o beta its
     element-wise power, D_ii the sum of row i of W^(o beta).
-    Returns S = D^1/2 T D^-1/2 = D^-1/2 W^(o beta) D^-1/2, float32 sparse [N, N] with N = H * W
-    cells in row-major order, and the diagonal of D^1/2, float32 [N].
+    Returns L = I - S with S = D^1/2 T D^-1/2 = D^-1/2 W^(o beta) D^-1/2, float32 sparse [N, N] with
+    N = H * W cells in row-major order, and the diagonal of D^1/2, float32 [N].
     Raises ValueError if edges are not those of gamma, or hold a value outside [0, 1].
     """
     count, height, width = edges.shape
@@ -124,9 +124,9 @@ def transition(
         degree += weight
         degree[step:] += weight[:-step]
     root = np.sqrt(degree)
-    diagonals = {0: (1 / degree).astype(np.float32)}
+    diagonals = {0: ((degree - 1) / degree).astype(np.float32)}
     for step, weight in weights.items():
-        weight[:-step] /= root[:-step] * root[step:]
+        weight[:-step] /= -root[:-step] * root[step:]
         diagonals[-step] = weight
         diagonals[step] = np.roll(weight, step)  # SciPy aligns a diagonal with its columns
     matrix = sparse.dia_array((list(diagonals.values()), list(diagonals)), shape=(cells, cells))
@@ -134,17 +134,17 @@ def transition(
 
 
 def powers(
-    symmetric: torch.Tensor, vectors: torch.Tensor, lengths: Sequence[int], tolerance: float
+    laplacian: torch.Tensor, vectors: torch.Tensor, lengths: Sequence[int], tolerance: float
 ) -> torch.Tensor:
-    """Apply S^t to vectors for each t of `lengths`, by Chebyshev expansions.
+    """Apply (I - L)^t to vectors for each t of `lengths`, by Chebyshev expansions.
 
-    symmetric: S, symmetric [N, N] with its spectrum in [-1, 1]; sparse or dense.
+    laplacian: L, symmetric [N, N] with its spectrum in [0, 2]; sparse or dense.
     vectors: float [N, K]. tolerance: see `chebyshev_coefficients`.
     Returns float [T, N, K]. The error of each vector is at most 2 * tolerance of its 2-norm.
     """
     series = [chebyshev_coefficients(t, tolerance).tolist() for t in lengths]
     results = vectors.new_zeros(len(lengths), *vectors.shape)
-    terms = _chebyshev_terms(symmetric, vectors)
+    terms = _chebyshev_terms(laplacian, vectors)
     for coefficients, term in zip(zip_longest(*series, fillvalue=0.0), terms, strict=False):
         for result, coefficient in zip(results, coefficients, strict=True):
             if coefficient:
@@ -152,13 +152,17 @@ def powers(
     return results
 
 
-def _chebyshev_terms(symmetric: torch.Tensor, vectors: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Yield T_k(S) applied to vectors [N, K] for k = 0, 1, 2, ..."""
-    yield vectors
-    before, now = vectors, symmetric @ vectors
+def _chebyshev_terms(laplacian: torch.Tensor, vectors: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield T_k(I - L) applied to vectors [N, K] for k = 0, 1, 2, ..., each in the same memory.
+
+    The usual recurrence, 2 S T_k - T_(k-1), turns rounding errors of a constant map into an error
+    that grows with k^2. The differences of its terms, 2 L T_k, are zero for such a map.
+    """
+    now, difference = vectors.clone(), -(laplacian @ vectors)
     while True:
         yield now
-        before, now = now, 2 * (symmetric @ now) - before
+        now += difference
+        difference.addmm_(laplacian, now, alpha=-2)
 
 
 def chebyshev_coefficients(t: int, tolerance: float) -> np.ndarray:
