@@ -4,6 +4,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null \
 	&& echo $$p && break; done)
 CORES ?= all
+EXAMPLES ?= 20000
 VOC12 ?= data/VOC2012
 COCO ?= data/coco
 VOC_ANIMALS ?=
@@ -17,7 +18,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help install metrics report voc12 coco models bench accuracy lint test testslow test-slurm test-faults \
-	test-anywhere format clean
+	test-anywhere fuzz format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +73,9 @@ test-slurm: install  ## run the workflow in a real SLURM on this machine (Debian
 
 test-faults: install  ## kill running workflows at random, 30 times, and compare (half an hour)
 	$(BIN)/python tests/faults/kill.py
+
+fuzz: install  ## test all readers and properties with EXAMPLES=20000 new inputs each (an hour)
+	PSA_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_fuzz.py tests/test_properties.py
 
 test-anywhere: install  ## run make test as on other machines (hours); RUNS="omp=1 user+home"
 	$(BIN)/python tests/anywhere.py $(RUNS)

@@ -1,6 +1,7 @@
 """Small images and one thread: what is tested is the arithmetic, not the speed."""
 
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,23 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from seeds import SEED
 from small_data import Stubbed, stubbed_run
 from workflow_runs import TARGETS, snakemake
 
 torch.set_num_threads(1)
+
+# The same examples each time; PSA_TEST_EXAMPLES=N draws N new ones for each property (make fuzz).
+settings.register_profile("same", max_examples=40, derandomize=True)
+settings.register_profile("new", max_examples=int(os.environ.get("PSA_TEST_EXAMPLES", "1")))
+settings.load_profile("new" if "PSA_TEST_EXAMPLES" in os.environ else "same")
+ALLOWED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
+settings.register_profile(
+    "psa", settings(), deadline=None, database=None, suppress_health_check=ALLOWED
+)
+settings.load_profile("psa")
 
 # They take minutes: begun last, one of them would keep one worker busy when the others have done.
 FIRST = ["test_workflow.py", "test_reruns.py", "test_data_changes.py", "test_code_changes.py"]

@@ -66,7 +66,7 @@ def read_foreign(path: str | Path, count: int) -> np.ndarray:
         raise UserError(f"{path}: not a .npy array ({reason}); save it with numpy.save")
     try:
         maps = np.load(path, mmap_mode="r")  # no memory for more than the file holds
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy evaluates a header, which may raise anything
         raise UserError(f"{path}: not a .npy array ({error}); save it with numpy.save") from error
     if not isinstance(maps, np.ndarray) or maps.dtype.kind != "f":
         found = getattr(maps, "dtype", "several arrays")

@@ -188,7 +188,11 @@ def _read_names(path: str | Path, file: BinaryIO) -> Iterator[str]:
     for i in range(count):
         what = f"name {i + 1} of {count}"
         (length,) = _unpack(path, file, "<Q", what)
-        yield _read_bytes(path, file, length, what).decode()
+        name = _read_bytes(path, file, length, what)
+        try:
+            yield name.decode()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: {what} is not UTF-8; the file is damaged") from error
 
 
 def _read_array(path: str | Path, file: BinaryIO, what: str) -> np.ndarray:
@@ -212,7 +216,8 @@ def _read_array(path: str | Path, file: BinaryIO, what: str) -> np.ndarray:
     if not 0 <= code < len(DTYPES):
         raise UserError(f"{path}: {what} has type code {code}; the file is damaged")
     dtype = np.dtype(DTYPES[code])
-    data = _read_bytes(path, file, math.prod(shape) * dtype.itemsize, f"{what}, shape {shape},")
+    size = -1 if min(shape) < 0 else math.prod(shape) * dtype.itemsize  # -1 is refused
+    data = _read_bytes(path, file, size, f"{what}, shape {shape},")
     return np.frombuffer(bytearray(data), dtype).reshape(shape)
 
 

@@ -141,7 +141,7 @@ def read_label_map(
             if image.mode not in ("P", "L"):
                 raise OSError(f"mode {image.mode}, expected class indices, P or L")
             labels = np.array(image)
-    except (OSError, SyntaxError) as error:  # the latter for a damaged PNG
+    except Exception as error:  # Pillow's decoders raise a dozen types on damaged files
         raise UserError(f"{path}: not a readable label map ({error}); {REBUILD}") from error
     if size is not None and labels.shape != tuple(size):
         raise UserError(
@@ -168,7 +168,9 @@ def read_array(path: str | Path, maps: int) -> np.ndarray:
     try:
         # Mapped, so that a damaged header cannot ask for more memory than the file has bytes.
         array = np.load(path, mmap_mode="r").astype(np.float32)
-    except (ValueError, EOFError) as error:
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # numpy evaluates a header, which may raise anything
         raise UserError(f"{path}: not a readable .npy array ({error}); {REBUILD}") from error
     if array.ndim != 3 or len(array) != maps:
         raise UserError(f"{path}: shape {array.shape}, expected [{maps}, h, w]; {REBUILD}")

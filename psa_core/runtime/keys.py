@@ -11,7 +11,9 @@ def check_keys(path: str | Path) -> None:
     """Raises ConfigError for a key that is twice in a YAML file, whose parser takes the second."""
     try:
         root = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: {error}: save the file as UTF-8") from error
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path}: {error}: correct the YAML") from error
     problems, seen = [], set()
     waiting = [root] if root else []
@@ -23,13 +25,13 @@ def check_keys(path: str | Path) -> None:
         if isinstance(node, yaml.MappingNode):
             lines: dict[str, int] = {}
             for key, value in node.value:
-                line = key.start_mark.line + 1
-                if key.value in lines and key.value != "<<":
+                line, name = key.start_mark.line + 1, str(key.value)
+                if name in lines and name != "<<":
                     problems.append(
-                        f"{path}: the key {key.value} is in line {lines[key.value]} and again in "
-                        f"line {line}: join them"
+                        f"{path}: the key {name} is in line {lines[name]} and again in line "
+                        f"{line}: join them"
                     )
-                lines.setdefault(key.value, line)
+                lines.setdefault(name, line)
                 waiting.append(value)
         elif isinstance(node, yaml.SequenceNode):
             waiting += node.value
