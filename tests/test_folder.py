@@ -199,8 +199,8 @@ def test_without_masks_nothing_is_scored(folder, root, is_there):
     [
         (["x,cat"], {"classes": ["cat", "ox"]}, ["no image of train_aug shows ox", "[cat]"]),
         (["x,Cta"], {"classes": ["cat"]}, ["line 2: label 'Cta'", "did you mean 'cat'?", "add it"]),
-        (["x,cat", "z,"], {}, ["labels.csv, line 3: 'z' has no labels", "remove the row"]),
-        (["x,cat", "z"], {}, ["labels.csv, line 3: 'z' has no labels", "remove the row"]),
+        (["x,cat", "z,"], {}, ["labels.csv, line 3: 'z' has no labels", "leave the image out"]),
+        (["x,cat", "z"], {}, ["labels.csv, line 3: 'z' has no labels", "leave the image out"]),
         (["x,cat", "x.jpg,cat"], {}, ["line 3: image 'x.jpg'", "'x' in line 2", "rename one"]),
         (["cats/y,cat", "cats__y,cat"], {}, ["line 3", "same id 'cats__y' as 'cats/y'", "rename"]),
         (["../x.jpg,cat"], {}, ["line 2: image '../x.jpg' is not a path below", "without .."]),
@@ -349,10 +349,30 @@ def test_listed_classes_decide_what_a_name_is(folder, root):
     }
 
 
-def test_blanks_separate_words_that_are_labels_elsewhere(folder, root):
-    write_labels(root, "x,person bicycle", "z,person", header="image,labels")
-    source = read({**folder, "val_fraction": 0.0})
-    assert source.names == ("bicycle", "person")
+@pytest.mark.parametrize(
+    ("rows", "doubt"),
+    [
+        (["x,person bicycle", "z,person"], "'person bicycle': one class or two? 'bicycle' never"),
+        (["x,polar bear", "z,bear"], "line 2: 'polar bear': one class or two? 'polar' never"),
+        (["x,cow", "z,bear cat", "w,polar bear", "cats/y,bear"], "'bear cat' (and 1 other pairs)"),
+        (["x,person bicycle", "z,person", "w,bicycle"], None),
+        (["x,person bicycle", "z,person", "w,bicycle person"], None),
+        (["x,polar bear;", "z,bear"], None),
+    ],
+)  # fmt: skip
+def test_words_that_may_be_one_name_are_a_doubt(folder, root, rows, doubt):
+    write_labels(root, *rows, header="image,labels")
+    found = read({**folder, "val_fraction": 0.0}).doubts
+    assert len(found) == (doubt is not None)
+    assert (doubt or "") in "".join(found)
+    given = read({**folder, "val_fraction": 0.0, "separator": ";" if "polar" in rows[0] else " "})
+    assert given.doubts == []
+
+
+def test_semicolons_in_names_of_classes(folder, root):
+    """The tables of images separate labels by them."""
+    write_text(root / "classes.txt", "cat\ndog\na;b\n")
+    check_problem(folder, "'a;b' cannot be the name of a class", "rename it")
 
 
 def test_whole_numbers_are_in_numeric_order(folder, root):
@@ -450,7 +470,7 @@ def test_a_listed_class_without_images_keeps_the_coding(folder, root):
 @pytest.mark.parametrize(
     ("rows", "change", "parts"),
     [
-        ([], {}, ["labels.csv: no row below the header: add one"]),
+        ([], {}, ["labels.csv: it has no images: add a row for each"]),
         (["x,cat,val", "z,dog,val"], {}, ["the split of", "all 2 images are for val"]),
         (["x,cat,", "z,dog,"], {"val_fraction": 0.999}, ["all 2 images", "val_fraction decides"]),
     ],

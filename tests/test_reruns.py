@@ -42,6 +42,7 @@ CHANGES = {
     "dataset.labels": {"dataset.labels": "other.csv"},
     "dataset.negatives": {"dataset.negatives": True, "dataset.classes": ["cat"]},
     "dataset.separator": {"dataset.labels": "other.csv", "dataset.separator": ";"},
+    "dataset.mask_values": {"dataset.mask_values": {0: "background", 1: "dog", 2: "cat"}},
     "dataset.masks": {"dataset.masks": "SegmentationClass/../SegmentationClass"},
     "dataset.images": {"dataset.images": "JPEGImages/../JPEGImages"},
     "dataset.limit": {"dataset.limit": 6},
@@ -66,7 +67,8 @@ CHANGES = {
         "segmentation.upper_bound": False,
     },
 }
-FOLDER_KEYS = ("dataset.val_fraction", "dataset.seed")  # the others are tried on a devkit
+SPLIT_KEYS = ("dataset.val_fraction", "dataset.seed")
+FOLDER_KEYS = (*SPLIT_KEYS, "dataset.mask_values")  # the others are tried on a devkit
 WORDS = ("random", "cpu", "ignore", "centre", "sum", "sgd", "constant", "release")
 
 
@@ -142,7 +144,7 @@ def test_each_row_reruns_what_the_documentation_says(stubbed, stubbed_voc, tmp_p
     for key in keys.values():
         run = stubbed if key in FOLDER_KEYS or not key.startswith("dataset.") else stubbed_voc
         config = complete(yaml.safe_load((run.folder / "preset.yaml").read_text()), SCHEMA)
-        if key in FOLDER_KEYS:  # then the split decides nothing
+        if key in SPLIT_KEYS:  # then the split decides nothing
             config["dataset"]["labels"] = "unsplit.csv"
         path = write(tmp_path / f"{key}.yaml", changed(config, key))
         dry_runs.append(DryRun(run.folder, path, run.project))

@@ -78,7 +78,8 @@ def test_masks_in_another_order_of_classes_stop_the_run(images):
 
 def test_masks_of_0_and_255(images):
     masks = {"a": [0, 255], "b": [0, 255], "v": [255]}
-    with pytest.raises(DatasetError, match=r"none of 3 masks shows .* 3 hold 255.*1 to 2"):
+    remedy = r"1 to 2, or set dataset\.mask_values: \{255: cat\}"
+    with pytest.raises(DatasetError, match=f"none of 3 masks shows .* 3 hold 255.*{remedy}"):
         summarise(images, masks, NAMES)
     masks["b"] = [0, 2]
     _, facts = summarise(images, masks, NAMES)
@@ -94,3 +95,10 @@ def test_one_class_without_negatives_and_copies():
     rows.append(row("n"))
     _, facts = summarise({"train_aug": rows, "val": []}, {}, NAMES[:1])
     assert len(facts) == 1
+
+
+def test_doubts_about_the_labels_follow_the_masks(images):
+    masks = {"a": [0, 1, 2], "b": [0, 2], "v": [0, 2]}
+    _, facts = summarise(images, masks, NAMES, ["'polar bear': one class or two?"])
+    assert facts[0].startswith("in 1 of 3 masks")
+    assert facts[1] == "'polar bear': one class or two?"

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from psa_core.datasets.formats.source import IGNORE, fail
-from psa_core.datasets.index import UNLISTED, ImageRow, checked_mask
+from psa_core.datasets.formats.masks import plain_coding
+from psa_core.datasets.formats.source import fail
+from psa_core.datasets.index import ImageRow
+from psa_core.datasets.masks import checked_mask
 from psa_core.runtime.artifacts import read_table
 
 COLUMNS = ["image", "path", "sha256"]
@@ -29,13 +31,11 @@ def describe_corrections(
     cannot be decoded, has other than one 8-bit channel, another size than its image, or a value
     that is neither 0..C nor 255, or one that is not stored as the training would read it.
     """
-    lookup = np.full(256, UNLISTED, np.uint8)
-    for value in (*range(len(names) + 1), IGNORE):
-        lookup[value] = value
+    coding = plain_coding(names)
     rows, problems = [], []
     for image in images:
         if path := corrections.get(image.image):
-            mask, found = checked_mask(path, lookup, image.path)
+            mask, found = checked_mask(path, coding, image.path)
             if mask is not None and not _is_stored_so(mask, path):
                 found = [f"{path}: stored turned, or with fewer than 8 bits per pixel: {REMEDY}"]
             problems += found

@@ -83,25 +83,48 @@ def read_mask(path: str | Path, image: str | Path) -> np.ndarray:
     image: its image. A mask of the size that the image is stored in is turned as the image is.
     Raises DatasetError, with the path, where it cannot be decoded or has several channels.
     """
+    mask = _decode_mask(path, image)
+    if mask.mode not in ("1", "L", "P"):
+        raise DatasetError(
+            f"{path}: mode {mask.mode}, but a mask has one channel of 8 bits: save class indices "
+            "as a grey or palette PNG (for colours, add a labelmap.txt with those of the classes)"
+        )
+    bits = mask.info["bits"]
+    values = np.asarray(mask.convert("L") if mask.mode == "1" else mask)
+    return values // (255 // (2**bits - 1))
+
+
+def read_colours(path: str | Path, image: str | Path) -> np.ndarray:
+    """The colours of a mask, uint8 [H, W, 3], upright like its image.
+
+    path: a PNG of RGB, grey or palette; an alpha channel must be opaque.
+    image: as for `read_mask`. Raises DatasetError as that does.
+    """
+    mask = _decode_mask(path, image)
+    if mask.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+        raise DatasetError(f"{path}: mode {mask.mode}: save it as an RGB PNG of 8 bits per channel")
+    colours = np.asarray(mask.convert("RGBA"))
+    if not (colours[..., 3] == 255).all():
+        raise DatasetError(
+            f"{path}: some pixels are transparent, so that their class is not clear: save it "
+            "without transparency"
+        )
+    return colours[..., :3]
+
+
+def _decode_mask(path: str | Path, image: str | Path) -> Image.Image:
     mask = _decode(path, path)
     if mask.info["format"] in LOSSY:
         raise DatasetError(
             f"{path}: a {mask.info['format']}, whatever its name: saving it so has changed the "
             "values; draw or export the mask again, as PNG"
         )
-    if mask.mode not in ("1", "L", "P"):
-        raise DatasetError(
-            f"{path}: mode {mask.mode}, but a mask has one channel of 8 bits: save class indices "
-            "as a grey or palette PNG (colours: look each up in your palette first)"
-        )
-    bits = mask.info["bits"]
     header = _header(image)
     if header and not mask.info["turned"]:
         _, stored, orientation = header
         if orientation in TURNS and mask.size == stored:
-            mask = mask.transpose(TURNS[orientation])
-    values = np.asarray(mask.convert("L") if mask.mode == "1" else mask)
-    return values // (255 // (2**bits - 1))
+            return mask.transpose(TURNS[orientation])
+    return mask
 
 
 def _header(path: str | Path) -> tuple[tuple[int, int], tuple[int, int], int] | None:

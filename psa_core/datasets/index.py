@@ -18,13 +18,12 @@ import pandas as pd
 from PIL import Image
 
 from psa_core.datasets import formats
-from psa_core.datasets.decode import examine, fits, read_mask, upright_size
+from psa_core.datasets.decode import examine, upright_size
 from psa_core.datasets.formats.source import DatasetError, Source, fail, union
+from psa_core.datasets.masks import checked_mask, size_problems
 from psa_core.errors import UserError
 from psa_core.runtime.artifacts import REBUILD
 from psa_core.runtime.files import refusal
-
-UNLISTED = 254  # in place of a class index, for values that no mask may hold
 
 
 class ImageRow(NamedTuple):
@@ -138,17 +137,14 @@ def read_masks(
     progress: called with (masks done, total) after each mask.
     A mask is uint8 [H, W]: 0 is the background, 1..C are the classes, 255 is ignored.
     Raises DatasetError, after the last mask, for all problems together: a mask that cannot be
-    decoded, has other than one 8-bit channel, another size than its image, or a value that is not
-    a class. Problems of the lists come first, alone.
+    decoded, has another size than its image, or a value or colour that is not a class. Problems of
+    the lists come first, alone.
     """
     source = _read_source(dataset, images)
-    lookup = np.full(256, UNLISTED, np.uint8)
-    for value, index, _ in source.coding:
-        lookup[value] = index
     masked = [image for image in images if image in source.masks]
     problems = []
     for done, image in enumerate(masked, start=1):
-        mask, found = checked_mask(source.masks[image], lookup, source.images[image])
+        mask, found = checked_mask(source.masks[image], source.coding, source.images[image])
         if mask is not None:
             yield image, mask
         problems += found
@@ -156,27 +152,6 @@ def read_masks(
             progress(done, len(masked))
     if problems:
         fail(problems)
-
-
-def checked_mask(path: str, lookup: np.ndarray, image: str) -> tuple[np.ndarray | None, list[str]]:
-    """(mask as class indices uint8 [H, W], []), or (None, problems with file, value and remedy).
-
-    lookup: uint8 [256], the class index of each value; UNLISTED where it is none.
-    image: path of the mask's image.
-    """
-    problems = _size_problems(image, path, upright_size(path))
-    try:
-        mask = read_mask(path, image)
-    except DatasetError as error:
-        return None, [*problems, str(error)]
-    present = np.unique(mask)
-    unlisted = present[lookup[present] == UNLISTED].tolist()
-    if unlisted:
-        listed = np.flatnonzero(lookup != UNLISTED).tolist()
-        problems.append(
-            f"{path}: values {unlisted} are not classes: use {listed}, or correct dataset.classes"
-        )
-    return None if problems else lookup[mask], problems
 
 
 def resized(image: np.ndarray, longest_side: int | None) -> np.ndarray:
@@ -222,16 +197,5 @@ def _describe(source: Source, image: str) -> tuple[str, tuple[int, int], list[st
     if size is None:
         return digest, (0, 0), problems
     if mask := source.masks.get(image):
-        problems += _size_problems(path, mask, upright_size(mask))
+        problems += size_problems(path, mask, upright_size(mask))
     return digest, (size[1], size[0]), problems
-
-
-def _size_problems(path: str, mask: str, mask_size: tuple[int, int] | None) -> list[str]:
-    """A damaged file is reported elsewhere."""
-    size = upright_size(path)
-    if size is None or mask_size is None or fits(path, mask_size):
-        return []
-    return [
-        f"{mask}: {mask_size[0]} x {mask_size[1]} pixels, but its image {path} has {size[0]} x "
-        f"{size[1]}: make the mask again at the image's size"
-    ]

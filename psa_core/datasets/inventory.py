@@ -15,7 +15,8 @@ from pathlib import Path
 
 from psa_core.datasets import formats
 from psa_core.datasets.contents import Digests
-from psa_core.datasets.formats.source import DatasetError, absent_classes, fail
+from psa_core.datasets.formats.checks import absent_classes
+from psa_core.datasets.formats.source import DatasetError, fail
 
 PARTS = ("train_aug", "val", "test")  # the lists whose images the stages process, in shards
 
@@ -33,6 +34,7 @@ class Inventory:
     decisions: of the user, by image id; also of excluded images, which are in no list.
     corrections: image ids of `train_aug` -> path of the corrected mask, sorted by id.
     rejected: images of `train_aug` whose label is rejected and not corrected, sorted.
+    doubts: what may have been meant otherwise, for the summary.
     mask_values: the value of each class index 0..C in the data set's own masks.
 
     Raises DatasetError for everything that is wrong with lists, names and labels, all together.
@@ -57,8 +59,9 @@ class Inventory:
             if source.decisions.get(image) == "reject" and image not in self.corrections
         ]
         self.classes = source.names
-        values = {index: value for value, index, _ in reversed(source.coding)}
-        self.mask_values = [values[index] for index in range(len(source.names) + 1)]
+        self.doubts = source.doubts
+        values = {index: v for v, index, _ in reversed(source.coding) if isinstance(v, int)}
+        self.mask_values = [values.get(index, index) for index in range(len(source.names) + 1)]
         self._source, self._digests = source, digests
         digits = len(str(dataset["shards"] - 1))
         self._shard_of: dict[str, dict[str, str]] = {}  # by part and image

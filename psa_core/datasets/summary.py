@@ -25,17 +25,19 @@ def summarise(
     images: Mapping[str, Sequence[ImageRow]],
     masks: Mapping[str, Sequence[int]],
     names: Sequence[str],
+    doubts: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, list[str]]:
     """Counts of images, and suspicious facts, the worst first.
 
     images: the rows of each list. masks: by image id, the indices of its mask, 0 and 255 included.
-    names: of the classes.
+    names: of the classes. doubts: facts about the labels that the plan knows.
     Returns a table with the columns `list`, `what` (images, with mask, a size, a class) and
     `images`, their number; and the facts, one sentence each.
     Raises DatasetError where the masks as a whole cannot be those of the labels.
     """
     every = [row for rows in images.values() for row in rows]
-    suspicions = [*_check_masks(every, masks, names), *_few(images, names), *_same(every)]
+    suspicions = [*_check_masks(every, masks, names), *doubts]
+    suspicions += [*_few(images, names), *_same(every)]
     counts = []
     for part, rows in images.items():
         counts.append((part, "images", len(rows)))
@@ -59,7 +61,7 @@ def _check_masks(
         raise DatasetError(
             f"none of {len(scored)} masks shows a class, but {len(ignored)} hold 255, the first is "
             f"that of {ignored[0]}: 255 is an ignored pixel; write the index of the class, 1 to "
-            f"{len(names)}"
+            f"{len(names)}, or set dataset.mask_values: {{255: {names[0]}}}"
         )
     found = (
         [f"in {_of(ignored, scored)} no value but 0 and 255, which is ignored"] if ignored else []
@@ -76,7 +78,7 @@ def _check_masks(
             listed = ", ".join(f"{i} {name}" for i, name in enumerate(names, start=1))
             raise DatasetError(
                 f"{fact}: the masks must hold the indices {listed}; bring dataset.classes or "
-                "classes.txt into their order, or write them again"
+                "classes.txt into their order, set dataset.mask_values, or write them again"
             )
         found.insert(0, fact)
     return found

@@ -333,6 +333,11 @@ def _conflicts(config: dict) -> Iterator[str]:
             f"dataset.test: {dataset['test']!r}, but dataset.format is {dataset['format']}, and "
             "only VOC has a test server; remove the key"
         )
+    if dataset["mask_values"] and dataset["format"] == "voc":
+        yield (
+            "dataset.mask_values: only for dataset.format: folder, as VOC's masks have values of "
+            "their own; remove the key"
+        )
     if not dataset["root"]:
         yield (
             "dataset.root: missing; set it to the folder of the data set, in the config file or "

@@ -117,6 +117,7 @@ rule summary:
     localrule: True
     params:
         shards=DATA.shards("train_aug", "val"),  # Snakemake ignores a table that is gone
+        doubts=DATA.doubts,
         code=code_of("summary"),
     script:
         "../scripts/summary.py"

@@ -17,7 +17,8 @@ with logs.stage(snakemake.log[0]) as log:
         table = read_table(path).astype(str)
         for image, values in zip(table["image"], table["values"], strict=True):
             masks[image] = [int(value) for value in values.split(";")]
-    table, suspicions = summarise(images, masks, read_lines(snakemake.input.classes))
+    names = read_lines(snakemake.input.classes)
+    table, suspicions = summarise(images, masks, names, snakemake.params.doubts)
     write_table(snakemake.output[0], table)
     log.info("\n%s", table.to_string(index=False))
     for fact in suspicions[:SUSPICIONS_SHOWN]:

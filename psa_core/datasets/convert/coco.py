@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,13 @@ import pandas as pd
 from PIL import Image
 from pycocotools import mask as rle
 
+from psa_core.datasets.formats.labels.coco import (
+    KEYS,
+    by_image,
+    classes_of,
+    is_coco,
+    unknown_categories,
+)
 from psa_core.datasets.formats.source import DatasetError, is_hostile, without_suffix
 from psa_core.runtime import logs
 from psa_core.runtime.artifacts import IGNORE, write_label_map, write_lines, write_table
@@ -39,7 +45,7 @@ def convert(root: str | Path, splits: dict[str, dict[str, str]]) -> None:
     for split, paths in splits.items():
         source = root / paths["annotations"]
         content = _read(source)
-        things = _things(content)
+        things = classes_of(content)
         if names not in (None, [thing["name"] for thing in things]):
             raise DatasetError(
                 f"{source}: its classes differ from those of the other split: use annotations of "
@@ -47,8 +53,9 @@ def convert(root: str | Path, splits: dict[str, dict[str, str]]) -> None:
             )
         names = [thing["name"] for thing in things]
         index = {thing["id"]: i for i, thing in enumerate(things, start=1)}
-        objects = _by_image(content["annotations"])
-        _check_categories(source, objects, {each["id"] for each in content["categories"]})
+        objects = by_image(content["annotations"])
+        if unknown := unknown_categories(source, objects, {c["id"] for c in content["categories"]}):
+            raise DatasetError(unknown[0])
         images = [image for image in content["images"] if image["id"] in objects]
         shown, unmasked = len(rows), 0
         for image in logs.progress(images, total=len(images), label=split):
@@ -138,35 +145,11 @@ def _read(source: Path) -> dict:
         content = json.loads(source.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DatasetError(f"{source}: not JSON ({error}): download it again") from error
-    keys = ("categories", "images", "annotations")
-    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in keys):
+    if not is_coco(content):
         raise DatasetError(
-            f"{source}: lacks a list of {', '.join(keys)}: choose an instances or panoptic JSON"
+            f"{source}: lacks a list of {', '.join(KEYS)}: choose an instances or panoptic JSON"
         )
     return content
-
-
-def _things(content: dict) -> list[dict]:
-    """The categories that become classes, in the order of their ids.
-
-    Some tools add a category that only groups the others; without annotations it is no class.
-    """
-    things = [each for each in content["categories"] if each.get("isthing", 1)]
-    used = {a.get("category_id") for a in content["annotations"]}
-    groups = {c.get("supercategory") for c in things if c.get("supercategory") != c["name"]}
-    things = [each for each in things if each["name"] not in groups or each["id"] in used]
-    return sorted(things, key=lambda thing: thing["id"])
-
-
-def _check_categories(source: Path, objects: dict[int, list[dict]], known: set[int]) -> None:
-    for image, found in objects.items():
-        for each in found:
-            if each["category_id"] not in known:
-                raise DatasetError(
-                    f"{source}: annotation {each.get('id')} of image {image} has the category id "
-                    f"{each['category_id']}, which is not in its categories: add the category or "
-                    "remove the annotation"
-                )
 
 
 def _has_outline(annotation: dict) -> bool:
@@ -175,18 +158,6 @@ def _has_outline(annotation: dict) -> bool:
     if isinstance(segmentation, list):
         return bool(segmentation) and all(len(polygon) >= 6 for polygon in segmentation)
     return bool(segmentation)
-
-
-def _by_image(annotations: list[dict]) -> dict[int, list[dict]]:
-    """The objects of each image by its id; those of a panoptic JSON name their file in `png`."""
-    objects = defaultdict(list)
-    for each in annotations:
-        segments = each.get("segments_info")
-        if segments is None:
-            objects[each["image_id"]].append(each)
-        else:
-            objects[each["image_id"]] += [{**s, "png": each["file_name"]} for s in segments]
-    return objects
 
 
 def _region(annotation: dict, size: tuple[int, int]) -> np.ndarray:

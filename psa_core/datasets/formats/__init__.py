@@ -4,8 +4,9 @@ Standard library only: the Snakefile reads the data set at each start.
 """
 
 from psa_core.datasets.formats import folder, voc
+from psa_core.datasets.formats.checks import finish_lists
 from psa_core.datasets.formats.review import read_review
-from psa_core.datasets.formats.source import DatasetError, Source, finish_lists
+from psa_core.datasets.formats.source import DatasetError, Source
 
 FORMATS = {"voc": voc, "folder": folder}
 

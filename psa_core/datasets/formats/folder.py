@@ -1,10 +1,11 @@
-"""A folder of images with a csv of labels: your own data, without writing code.
+"""A folder of images with labels: your own data, without writing code.
 
-    labels.csv            image,labels[,split]
+    labels.csv            image,labels[,split]; or labels in another format (`labels`)
     images/cats/tom.jpg   or cats/tom.jpg below the root itself; its id is cats__tom
-    masks/cats/tom.png    optional: 8-bit PNG, 0 background, 1..C in class order, 255 ignore
+    masks/cats/tom.png    optional: PNG, 0 background, 1..C in class order, 255 ignore; or others
+                          by dataset.mask_values, or colours by a labelmap.txt (`masks`)
     train.txt, val.txt    optional lists, one image per line
-    classes.txt           optional: the classes in order, one per line (else those of labels.csv)
+    classes.txt           optional: the classes in order, one per line (else those of the labels)
 
 The lists say which images are for training; without lists the column `split` does (train or val),
 and without that column a hash of the image's name.
@@ -15,17 +16,20 @@ import posixpath
 from collections.abc import Iterable
 from pathlib import Path
 
+from psa_core.datasets.formats.labels import FOLDERS, read_labels
+from psa_core.datasets.formats.labels.names import alike, composed, in_order
+from psa_core.datasets.formats.labels.rows import Labels, Row
+from psa_core.datasets.formats.masks import find_masks
 from psa_core.datasets.formats.source import (
-    IGNORE,
     IMAGE_SUFFIXES,
     LISTS,
     MOST_CLASSES,
     RESERVED,
     Source,
-    choose_masks,
     class_names,
     did_you_mean,
     image_id,
+    images_folder,
     is_hostile,
     look_alike,
     read_list,
@@ -36,18 +40,19 @@ from psa_core.datasets.formats.source import (
     union,
     without_suffix,
 )
-from psa_core.datasets.formats.table import Row, alike, composed, in_order, read_rows
 
 NOT_CLASSES = ("background", "ignore")  # first lines of other tools' lists: `__ignore__`
 
 
 def _files(dataset: dict, root: Path) -> dict[str, Path]:
-    """List and label files that exist or that the config names; `labels` is always among them.
+    """Lists and labels that exist or that the config names; `labels` is always among them.
 
     `train_aug` is dataset.train_aug or train.txt; `val` is dataset.val or val.txt; `train` is
     dataset.train; `classes` is classes.txt.
     """
     found = {"labels": resolve(root, dataset.get("labels"), "labels.csv")}
+    if dataset.get("labels") == FOLDERS:
+        found["labels"] = images_folder(dataset)
     for key, default in (("train_aug", "train"), ("val", "val")):
         path = resolve(root, dataset.get(key), default, ".txt")
         if dataset.get(key) or path.exists():
@@ -60,7 +65,7 @@ def _files(dataset: dict, root: Path) -> dict[str, Path]:
 
 
 def read(dataset: dict) -> Source:
-    """Read labels.csv, classes.txt, the lists and the folder listings.
+    """Read labels, classes.txt, the lists and the folder listings.
 
     dataset: the config section of that name.
     Raises DatasetError where dataset.root is not a folder; all else goes to Source.problems.
@@ -70,35 +75,38 @@ def read(dataset: dict) -> Source:
     paths = _files(dataset, root)
     table = paths["labels"]
     names = _listed_classes(dataset, paths, problems)
-    rows = _by_id(table, read_rows(table, dataset, names, problems), problems)
-    if names is None:
+    found = read_labels(table, dataset, names, problems) or Labels([])
+    rows = _by_id(table, found.rows, problems)
+    if names is None and found.names is not None:
+        names = _without_background(found.names)
+    elif names is None:
         names = in_order({label for row in rows.values() for label in row.labels})
     _check_labels(table, rows.values(), names, problems)
-    if not dataset.get("negatives"):
-        problems += [
-            f"{table}, line {row.line}: {row.image!r} has no labels: add one, remove the row, or "
-            "set dataset.negatives: true if it shows none of the classes"
-            for row in rows.values()
-            if not row.labels
-        ]
     lists = _split(dataset, rows, paths, problems)
     used = {image: rows[image] for image in union(lists) if image in rows}
+    if not dataset.get("negatives"):
+        problems += [
+            f"{table}, {row.place}: {row.image!r} has no labels: add one, leave the image out, or "
+            "set dataset.negatives: true if it shows none of the classes"
+            for row in used.values()
+            if not row.labels
+        ]
     stems = {image: without_suffix(row.image) for image, row in used.items()}
-    masks = _find_masks(root, dataset.get("masks"), stems, problems)
+    masks, coding = find_masks(dataset, names, stems, problems)
     if "train" not in paths:
         lists["train"] = [image for image in lists["train_aug"] if image in masks]
     index = {name: i for i, name in enumerate(names, start=1)}
-    classes = [(i, i, name) for name, i in index.items()]
     return Source(
         names=names,
-        coding=[(0, 0, "background"), *classes, (IGNORE, IGNORE, "ignore")],
+        coding=coding,
         lists=lists,
         labels={
             i: sorted(index.keys() & row.labels, key=index.__getitem__) for i, row in used.items()
         },
-        images=_find_images(root, dataset.get("images"), used, stems, problems),
+        images=_find_images(dataset, used, stems, problems),
         masks=masks,
         problems=problems,
+        doubts=list(found.doubts),
     )
 
 
@@ -115,28 +123,32 @@ def _listed_classes(
         lines = read_list(paths["classes"], problems, "add it or set dataset.classes")
         report_duplicates(paths["classes"], lines, problems)
         names = tuple(map(composed, lines))
+    return None if names is None else _without_background(names)
+
+
+def _without_background(names: tuple[str, ...]) -> tuple[str, ...]:
     while names and alike(names[0]) in NOT_CLASSES:
         names = names[1:]
     return names
 
 
-def _by_id(table: Path, rows: list[Row] | None, problems: list[str]) -> dict[str, Row]:
+def _by_id(table: Path, rows: list[Row], problems: list[str]) -> dict[str, Row]:
     """The rows by image id; hostile names and names with the same id are reported."""
-    if rows == []:
-        problems.append(f"{table}: no row below the header: add one for each image")
+    if not rows and not problems:
+        problems.append(f"{table}: it has no images: add a row for each, or export it again")
     found: dict[str, Row] = {}
-    for row in rows or ():
+    for row in rows:
         if is_hostile(row.image):
             problems.append(
-                f"{table}, line {row.line}: image {row.image!r} is not a path below the images "
+                f"{table}, {row.place}: image {row.image!r} is not a path below the images "
                 "folder: write it relative, with / and without .."
             )
             continue
         first = found.setdefault(image_id(row.image), row)
         if first is not row:
             problems.append(
-                f"{table}, line {row.line}: image {row.image!r} has the same id "
-                f"{image_id(row.image)!r} as {first.image!r} in line {first.line}: remove or "
+                f"{table}, {row.place}: image {row.image!r} has the same id "
+                f"{image_id(row.image)!r} as {first.image!r} in {first.place}: remove or "
                 "rename one"
             )
     return found
@@ -152,9 +164,10 @@ def _check_labels(
         if alike(name) in (*RESERVED, *NOT_CLASSES)
     ]
     problems += [
-        f"{table}: {name!r} cannot be the name of a class: it has a line break; remove it"
+        f"{table}: {name!r} cannot be the name of a class: it is empty, or has a semicolon or a "
+        "line break; rename it"
         for name in names
-        if len(name.splitlines()) > 1
+        if ";" in name or len(name.splitlines()) != 1
     ]
     if len(names) > MOST_CLASSES:
         problems.append(
@@ -163,7 +176,7 @@ def _check_labels(
     known = set(names)
     for row in rows:
         problems += [
-            f"{table}, line {row.line}: label {label!r} of {row.image!r} is not a class"
+            f"{table}, {row.place}: label {label!r} of {row.image!r} is not a class"
             f"{did_you_mean(label, names)}: correct it or add it to the classes"
             for label in row.labels
             if label not in known
@@ -188,7 +201,7 @@ def _split(
     elif any(row.split for row in rows.values()):
         in_val = {image for image, row in rows.items() if row.split == "val"}
         problems += [
-            f"{paths['labels']}, line {row.line}: split {row.split!r} of {row.image!r}: "
+            f"{paths['labels']}, {row.place}: split {row.split!r} of {row.image!r}: "
             "write train or val"
             for row in rows.values()
             if row.split not in ("train", "val")
@@ -228,17 +241,13 @@ def _uniform(image: str, seed: int) -> float:
 
 
 def _find_images(
-    root: Path,
-    name: str | None,
-    rows: dict[str, Row],
-    stems: dict[str, str],
-    problems: list[str],
+    dataset: dict, rows: dict[str, Row], stems: dict[str, str], problems: list[str]
 ) -> dict[str, str]:
-    folder = resolve(root, name, "images")
-    if name and not folder.is_dir():
-        problems.append(f"{folder}: no such folder: correct dataset.images")
+    named = resolve(root_of(dataset), dataset.get("images"), "images")
+    if dataset.get("images") and not named.is_dir():
+        problems.append(f"{named}: no such folder: correct dataset.images")
         return {}
-    folder = folder if folder.is_dir() else root
+    folder = images_folder(dataset)
     found = scan(folder, stems.values(), IMAGE_SUFFIXES)
     images = {}
     for image, stem in stems.items():
@@ -251,27 +260,7 @@ def _find_images(
         names = ", ".join(map(posixpath.basename, candidates))
         there = f" (there: {names})" if candidates else look_alike(folder, rows[image].image)
         problems.append(
-            f"{folder}: {len(exact)} images for {rows[image].image!r} of line "
-            f"{rows[image].line}{there}: correct its name in the table or add the file"
+            f"{folder}: {len(exact)} images for {rows[image].image!r} of {rows[image].place}"
+            f"{there}: correct its name in the table or add the file"
         )
     return images
-
-
-def _find_masks(
-    root: Path, name: str | None, stems: dict[str, str], problems: list[str]
-) -> dict[str, str]:
-    folder = resolve(root, name, "masks")
-    if not folder.is_dir():
-        if name:
-            problems.append(f"{folder}: no such folder: correct dataset.masks")
-        return {}
-    found = scan(folder, stems.values(), IMAGE_SUFFIXES)
-    masks = choose_masks(
-        folder, {image: found[stem] for image, stem in stems.items() if stem in found}, problems
-    )
-    if stems and not masks and not problems and any(folder.iterdir()):
-        problems.append(
-            f"{folder}: no mask has the name of an image (that of {next(iter(stems.values()))!r} "
-            "would have that name and .png): rename them or remove the folder"
-        )
-    return masks

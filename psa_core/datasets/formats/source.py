@@ -27,6 +27,8 @@ IMAGE_SUFFIXES = frozenset(
 )
 LONGEST_ID = 240  # bytes; file systems allow 255, and temporary names are longer by 14
 PROBLEMS_SHOWN = 10
+# (value or colour, class index, name) for all that a mask may hold; a colour is red, green, blue.
+Coding = list[tuple[int | tuple[int, int, int], int, str]]
 UNSAFE = re.compile(r"[^\w.+-]")  # characters that could break file names or targets
 
 
@@ -39,24 +41,26 @@ class Source:
     """A data set as its lists, label files and folders describe it; no image has been opened.
 
     names: the classes, without background, in class order (indices 1..C).
-    coding: (mask value, class index, name) for each value that a mask may hold.
+    coding: what the values of masks mean, or else their colours.
     lists: image ids of train_aug, train, val and test, in list order.
     labels: image id -> class names in class order; images that are only in test need none.
     images, masks: image id -> path of the file; an image without a mask has no entry in masks.
         Every listed image has an entry in images unless `problems` says which one is missing.
     annotations: image id -> path of its label file, where that has not been read.
     problems: what is wrong so far, one message each.
+    doubts: what may have been meant otherwise, one message each.
     decisions, corrections: image id -> decision of the user, path of the corrected mask; also of
         images that are excluded or beyond `limit`. Formats leave them to `read_review`.
     """
 
     names: tuple[str, ...]
-    coding: list[tuple[int, int, str]]
+    coding: Coding
     lists: dict[str, list[str]]
     labels: dict[str, list[str]]
     images: dict[str, str]
     masks: dict[str, str]
     problems: list[str]
+    doubts: list[str] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
     decisions: dict[str, str] = field(default_factory=dict)
     corrections: dict[str, str] = field(default_factory=dict)
@@ -120,6 +124,13 @@ def root_of(dataset: dict) -> Path:
             "set it to the folder of your data set"
         )
     return root
+
+
+def images_folder(dataset: dict) -> Path:
+    """The folder of images of a data set of the format `folder`: images/, or else its root."""
+    root = root_of(dataset)
+    folder = resolve(root, dataset.get("images"), "images")
+    return folder if folder.is_dir() else root
 
 
 def class_names(dataset: dict, problems: list[str]) -> tuple[str, ...] | None:
@@ -228,81 +239,3 @@ def choose_masks(folder: Path, found: dict[str, list[str]], problems: list[str])
             "the values: draw or export it again), or move them away"
         )
     return masks
-
-
-def finish_lists(dataset: dict, source: Source) -> None:
-    """Check the lists against each other, bring `train` into `train_aug`, apply `limit`.
-
-    A `train` list that the config names must lie within `train_aug`, because only those images
-    get pseudo labels; the default list is reduced to them. Changes source.lists and
-    source.problems in place.
-    """
-    lists, problems = source.lists, source.problems
-    problems += [
-        f"image {image[:40]!r}...: its id has {len(image.encode())} bytes, file names can have "
-        f"{LONGEST_ID}: shorten its name or the names of its folders"
-        for image in union(lists)
-        if len(image) > LONGEST_ID // 4 and len(image.encode()) > LONGEST_ID
-    ]
-    in_training = set(lists["train_aug"])
-    if not in_training and not problems:
-        problems.append(
-            "dataset.train_aug: no image to train on: check the list and dataset.classes"
-        )
-    problems += [
-        f"dataset.{key}: {image!r} is in train_aug as well: take it out of one of the two lists"
-        for key in ("val", "test")
-        for image in lists[key]
-        if image in in_training
-    ]
-    if dataset.get("train"):
-        problems += [
-            f"dataset.train: {image!r} is not in train_aug, so it gets no pseudo label: "
-            "add it there or take it out of the train list"
-            for image in lists["train"]
-            if image not in in_training
-        ]
-    limit = dataset.get("limit")
-    if limit:
-        for key in ("train_aug", "val", "test"):
-            lists[key] = sorted(lists[key])[:limit]  # the order of rows decides nothing
-    in_training = set(lists["train_aug"])
-    lists["train"] = [image for image in lists["train"] if image in in_training]
-    problems += [
-        f"dataset.train: {image!r} has no mask to score it on: add one or take it out of the list"
-        for image in lists["train"]
-        if image not in source.masks
-    ]
-
-
-def _are_last(absent: list[str], names: tuple[str, ...]) -> bool:
-    """Whether the other names keep their indices without these."""
-    return names[-len(absent) :] == tuple(absent)
-
-
-def absent_classes(source: Source, dataset: dict) -> list[str]:
-    """A list of one problem if there are classes that no training image shows, else an empty one.
-
-    It is also empty with `limit`, as a quick try may lack a class, and where labels have not been
-    read (`Source.annotations`).
-    """
-    training = source.lists["train_aug"]
-    if dataset.get("limit") or any(image in source.annotations for image in training):
-        return []
-    present = {name for image in training for name in source.labels.get(image, ())}
-    absent = [name for name in source.names if name not in present]
-    if not present or not absent:
-        return []
-    elsewhere = {name for names in source.labels.values() for name in names}
-    if dataset["format"] == "folder" and elsewhere & set(absent):
-        remedy = "take it out of the labels, masks and classes of the others"
-    elif dataset["format"] == "folder" and source.masks and not _are_last(absent, source.names):
-        remedy = (
-            "take it out of the list of classes, and count the values of the masks again, which "
-            "follow its order"
-        )
-    else:
-        remedy = f"write dataset.classes: [{', '.join(n for n in source.names if n in present)}]"
-    return [
-        f"dataset.classes: no image of train_aug shows {', '.join(absent)}: add images, or {remedy}"
-    ]

@@ -9,12 +9,13 @@ Annotations/2007_000032.xml            image-level labels; labels.csv replaces t
 
 from collections.abc import Iterable
 from pathlib import Path
-from xml.etree import ElementTree
 
+from psa_core.datasets.formats.labels import table, voc_xml
 from psa_core.datasets.formats.source import (
     IGNORE,
     IMAGE_SUFFIXES,
     LISTS,
+    Coding,
     Source,
     choose_masks,
     class_names,
@@ -28,7 +29,6 @@ from psa_core.datasets.formats.source import (
     scan,
     union,
 )
-from psa_core.datasets.formats.table import read_rows
 
 CLASSES = (
     "aeroplane",
@@ -167,12 +167,8 @@ def read_annotations(paths: dict[str, str], problems: list[str]) -> dict[str, li
     """
     labels = {}
     for image, path in paths.items():
-        try:
-            objects = ElementTree.parse(path).iterfind("object")
-            names = {(each.findtext("name") or "").strip() for each in objects}
-        except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
-            reason = getattr(error, "strerror", None) or error
-            problems.append(f"{path}: {reason}: restore it or take the image out of the lists")
+        names = voc_xml.read_objects(path, problems)
+        if names is None:
             continue
         if not names:
             problems.append(f"{path}: no object: add one or take {image!r} out of the lists")
@@ -193,11 +189,12 @@ def _unknown_labels(path: str | Path, image: str, names: Iterable[str]) -> list[
 def _labels_of_csv(
     path: Path, dataset: dict, images: list[str], problems: list[str]
 ) -> dict[str, list[str]]:
-    rows = read_rows(path, dataset, CLASSES, problems)
-    if rows is None:
+    remedy = "create it (image,labels) or set dataset.labels"
+    read = table.read(path, dataset, CLASSES, problems, remedy)
+    if read is None:
         return {}
-    found = {image_id(row.image): row.labels for row in rows}
-    report_duplicates(path, [image_id(row.image) for row in rows], problems)
+    found = {image_id(row.image): row.labels for row in read.rows}
+    report_duplicates(path, [image_id(row.image) for row in read.rows], problems)
     problems += [
         f"{path}: no row for {image!r} of the lists: add it or take the image out of the lists"
         for image in images
@@ -242,7 +239,7 @@ def _find_masks(
     return {i: found[i] for i in ids if i in found}
 
 
-def _mask_coding(names: tuple[str, ...], others: str | None) -> list[tuple[int, int, str]]:
+def _mask_coding(names: tuple[str, ...], others: str | None) -> Coding:
     """`Source.coding`: unselected classes become background, or are ignored if others says so."""
     unselected = IGNORE if others == "ignore" else 0
     index = {name: i for i, name in enumerate(names, start=1)}
