@@ -331,6 +331,30 @@ def test_a_deleted_table_of_corrections_comes_back(run):
     assert planned["index_corrections"] == 1
 
 
+def test_a_deleted_corrected_mask_comes_back(run):
+    correct(run, "t3", 1)
+    run.make(*CORRECTIONS)
+    made = run.folder / "results/dataset/corrections/t3.png"
+    made.unlink()
+    assert plan(run, *CORRECTIONS) == {**RETRAINED, "index_corrections": 1}
+    run.make(*CORRECTIONS)
+    assert made.exists()
+    assert plan(run, *CORRECTIONS) == {}
+    shutil.rmtree(made.parent)
+    assert plan(run, *CORRECTIONS)["index_corrections"] == 1
+
+
+def test_the_meaning_of_colours_checks_the_corrections_again(run):
+    correct(run, "t3", 1)
+    labelmap = run.folder / "mine/corrections/labelmap.txt"
+    labelmap.write_text("cat:1,1,1::\ndog:2,2,2::\n")
+    run.make(*CORRECTIONS)
+    os.utime(labelmap)
+    assert plan(run, *CORRECTIONS) == {}
+    labelmap.write_text("cat:2,2,2::\ndog:1,1,1::\n")
+    assert plan(run, *CORRECTIONS)["index_corrections"] == 1
+
+
 # --- class maps of another method -----------------------------------------------------------------
 
 

@@ -8,7 +8,8 @@ import pytest
 from datasets_on_disk import SIZE, check_problem, inventory, write_folder, write_mask, write_text
 from PIL import ExifTags, Image
 
-from psa_core.datasets.corrections import describe_corrections, find_labels, read_corrections
+from psa_core.datasets.corrections import find_labels, read_corrections, write_corrections
+from psa_core.datasets.formats.masks import plain_coding
 from psa_core.datasets.formats.source import DatasetError
 from psa_core.datasets.index import ImageRow
 from psa_core.runtime.artifacts import write_table
@@ -152,38 +153,53 @@ def row(tmp_path):
     return make
 
 
+@pytest.fixture
+def written(tmp_path):
+    """Write corrections of rows; returns their table."""
+
+    def table(rows, corrections, coding=None):
+        coding = coding or plain_coding(NAMES)
+        return write_corrections(rows, corrections, NAMES, coding, f"{tmp_path}/made/{{}}.png")
+
+    return table
+
+
+NAMES = ["cat", "dog"]
+INDICES = np.array([[0, 1, 2, 255]] * 8, np.uint8).repeat(10, 1).repeat(4, 0)
+
+
 @pytest.mark.parametrize("mode", ["L", "P"])
-def test_table_of_corrections(tmp_path, row, mode):
+def test_table_of_corrections(tmp_path, row, written, mode):
     path = tmp_path / "corrections, mine/007.png"
     path.parent.mkdir()
-    mask = Image.fromarray(np.array([[0, 1, 2, 255]] * 8, np.uint8).repeat(10, 1).repeat(4, 0))
+    mask = Image.fromarray(INDICES)
     if mode == "P":
         mask.putpalette(range(256))
     mask.save(path)
-    assert mask.size == SIZE
-    rows = [row("007"), row("NA")]
-    table = describe_corrections(rows, {"007": str(path)}, ["cat", "dog"])
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert table.values.tolist() == [["007", str(path), digest]]
+    rows, made = [row("007"), row("NA")], f"{tmp_path}/made/007.png"
+    table = written(rows, {"007": str(path)})
+    digest = hashlib.sha256(Path(made).read_bytes()).hexdigest()
+    assert table.values.tolist() == [["007", made, digest]]
+    assert (np.asarray(Image.open(made)) == INDICES).all()
     write_table(tmp_path / "table.csv", table)
-    assert read_corrections(tmp_path / "table.csv") == {"007": str(path)}
+    assert read_corrections(tmp_path / "table.csv") == {"007": made}
     rows += [row("other")]
     found = find_labels(rows, {"007", "NA"}, "labels/{}.png", tmp_path / "table.csv")
-    assert found == (rows[:2], [str(path), "labels/NA.png"])
+    assert found == (rows[:2], [made, "labels/NA.png"])
     found = find_labels(rows, {"007"}, "labels/{}.png", None)
     assert found == (rows[:1], ["labels/007.png"])
     write_table(tmp_path / "table.csv", table[:0])
     assert read_corrections(tmp_path / "table.csv") == {}
 
 
-def test_all_broken_corrections_are_named_together(tmp_path, row):
+def test_all_broken_corrections_are_named_together(tmp_path, row, written):
     paths = {name: str(tmp_path / f"{name}.png") for name in ("size", "value", "mode", "damaged")}
     write_mask(tmp_path / "size.png", size=(41, 32))
     write_mask(tmp_path / "value.png", [0, 3])
     write_mask(tmp_path / "mode.png", mode="RGB")
     write_text(tmp_path / "damaged.png", "")
     with pytest.raises(DatasetError, match=r"4 problem\(s\)") as error:
-        describe_corrections([row(name) for name in paths], paths, ["cat", "dog"])
+        written([row(name) for name in paths], paths)
     for part in (
         f"{paths['size']}: 41 x 32 pixels, but its image {tmp_path}/size.jpg has 40 x 32",
         f"{paths['value']}: values [3] are not classes: use [0, 1, 2, 255]",
@@ -193,16 +209,14 @@ def test_all_broken_corrections_are_named_together(tmp_path, row):
         assert part in str(error.value)
 
 
-def test_a_correction_that_training_would_read_otherwise_is_refused(tmp_path, row):
-    """Such as one of the stored pixels of a photograph that is upside down, or of two bits."""
-    turned, exif = row("turned", exif=orientation(3)), tmp_path / "turned.png"
-    write_mask(exif, [0, 1, 2])
-    few = tmp_path / "few.png"
-    Image.fromarray(np.full((32, 40), 1, np.uint8)).point(lambda v: v * 255, "1").save(few)
-    corrections = {"turned": str(exif), "few": str(few)}
-    with pytest.raises(DatasetError, match=r"2 problem\(s\)") as error:
-        describe_corrections([turned, row("few")], corrections, ["cat", "dog"])
-    assert str(error.value).count("save it upright with 8 bits") == 2
+def test_corrections_are_written_upright_with_8_bits(tmp_path, row, written):
+    """Trainings read them as they are, and neither turn nor scale them."""
+    turned = row("turned", exif=orientation(3))
+    Image.fromarray(INDICES).save(tmp_path / "turned.png")  # of the stored pixels
+    Image.fromarray(INDICES == 1).save(tmp_path / "few.png")
+    written([turned, row("few")], {i: f"{tmp_path}/{i}.png" for i in ("turned", "few")})
+    assert (np.asarray(Image.open(tmp_path / "made/turned.png")) == INDICES[::-1, ::-1]).all()
+    assert (np.asarray(Image.open(tmp_path / "made/few.png")) == (INDICES == 1)).all()
 
 
 def orientation(value: int) -> Image.Exif:

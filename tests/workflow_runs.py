@@ -45,6 +45,10 @@ for output in files:
             for image in images_of_job():
                 Path(pattern.format(image)).write_text("0")
                 lines.append(f"0  {Path(pattern.format(image)).name}")
+    for image in snakemake.params.get("corrections", {}):
+        path = Path(snakemake.params["masks"].format(image))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("0")
     if "names" in snakemake.params.keys():
         lines = snakemake.params.names
     if output.suffix == ".safetensors":  # without tensors; a plan with `freeze` reads its classes

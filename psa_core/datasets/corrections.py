@@ -8,48 +8,60 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from psa_core.datasets.formats.masks import plain_coding
-from psa_core.datasets.formats.source import fail
+from psa_core.datasets.formats.corrections import OUTLINES
+from psa_core.datasets.formats.source import Coding, DatasetError, fail
 from psa_core.datasets.index import ImageRow
+from psa_core.datasets.labelme import read_outlines
 from psa_core.datasets.masks import checked_mask
-from psa_core.runtime.artifacts import read_table
+from psa_core.runtime.artifacts import read_table, write_label_map
 
 COLUMNS = ["image", "path", "sha256"]
-REMEDY = "save it upright with 8 bits, as the pseudo labels are"
 
 
-def describe_corrections(
-    images: Sequence[ImageRow], corrections: Mapping[str, str], names: Sequence[str]
+def write_corrections(
+    images: Sequence[ImageRow],
+    corrections: Mapping[str, str],
+    names: Sequence[str],
+    coding: Coding,
+    pattern: str,
 ) -> pd.DataFrame:
-    """Check corrected masks and describe them in a table, one row per mask.
+    """Check corrected masks, write them as class indices, and describe these in a table.
 
     corrections: path by image id, for some of the images. names: of the classes 1..C.
+    coding: of masks, as in `Source`; outlines name their classes.
+    pattern: of the files to write, "results/dataset/corrections/{}.png".
     Returns COLUMNS, with the digest of each file's contents.
-    Raises DatasetError for all problems together, each with file, value and remedy: a mask that
-    cannot be decoded, has other than one 8-bit channel, another size than its image, or a value
-    that is neither 0..C nor 255, or one that is not stored as the training would read it.
+    Raises DatasetError for all problems together, each with file, value and remedy: a file that
+    cannot be decoded, or has another size than its image, or a value, colour or label that is not a
+    class.
     """
-    coding = plain_coding(names)
     rows, problems = [], []
     for image in images:
-        if path := corrections.get(image.image):
-            mask, found = checked_mask(path, coding, image.path)
-            if mask is not None and not _is_stored_so(mask, path):
-                found = [f"{path}: stored turned, or with fewer than 8 bits per pixel: {REMEDY}"]
-            problems += found
+        source = corrections.get(image.image)
+        if source is None:
+            continue
+        mask, found = _read(source, image, names, coding)
+        problems += found
+        if mask is not None:
+            path = pattern.format(image.image)
+            write_label_map(path, mask)
             rows.append((image.image, path, hashlib.sha256(Path(path).read_bytes()).hexdigest()))
     if problems:
         fail(problems)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _is_stored_so(mask: np.ndarray, path: str) -> bool:
-    """Whether a file has these values as they are; trainings neither turn nor scale them."""
-    with Image.open(path) as image:
-        stored = np.asarray(image)
-    return stored.dtype == np.uint8 and np.array_equal(stored, mask)
+def _read(
+    path: str, image: ImageRow, names: Sequence[str], coding: Coding
+) -> tuple[np.ndarray | None, list[str]]:
+    """(mask as class indices uint8 [H, W], []), or (None, problems)."""
+    if not path.lower().endswith(OUTLINES):
+        return checked_mask(path, coding, image.path)
+    try:
+        return read_outlines(path, names, (image.height, image.width)), []
+    except DatasetError as error:
+        return None, [str(error)]
 
 
 def find_labels(
@@ -58,7 +70,7 @@ def find_labels(
     """The images that are listed, and the path of each one's label map.
 
     listed: image ids. pattern: of the label maps, "results/pseudo_labels/{}.png".
-    table: of `describe_corrections`, whose masks replace label maps, or None.
+    table: of `write_corrections`, whose masks replace label maps, or None.
     """
     corrected = read_corrections(table) if table else {}
     found = [row for row in images if row.image in listed]
@@ -66,6 +78,6 @@ def find_labels(
 
 
 def read_corrections(table: str | Path) -> dict[str, str]:
-    """Path of the corrected mask by image id, from a table of `describe_corrections`."""
+    """Path of the corrected mask by image id, from a table of `write_corrections`."""
     rows = read_table(table)
     return dict(zip(rows["image"], rows["path"], strict=True))

@@ -33,6 +33,7 @@ class Inventory:
     classes: class names in the order of their indices 1..C.
     decisions: of the user, by image id; also of excluded images, which are in no list.
     corrections: image ids of `train_aug` -> path of the corrected mask, sorted by id.
+    correction_coding: what the values or colours of these masks mean, as in `Source`.
     rejected: images of `train_aug` whose label is rejected and not corrected, sorted.
     doubts: what may have been meant otherwise, for the summary.
     mask_values: the value of each class index 0..C in the data set's own masks.
@@ -53,6 +54,7 @@ class Inventory:
         self.decisions = source.decisions
         training = self.images["train_aug"]
         self.corrections = {i: source.corrections[i] for i in training if i in source.corrections}
+        self.correction_coding = source.correction_coding
         self.rejected = [
             image
             for image in training

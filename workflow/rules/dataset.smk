@@ -4,7 +4,7 @@ With dataset.cache the trainings read results/dataset/cache.h5 in place of the i
 """
 
 CACHE = "results/dataset/cache.h5" if config["dataset"]["cache"] else []
-CORRECTIONS = "results/dataset/corrections.csv"
+CORRECTIONS, CORRECTED = "results/dataset/corrections.csv", "results/dataset/corrections/{}.png"
 # The table of scores waits for it; ancient, as its counts change no score.
 SUMMARY = "results/dataset/summary.csv"
 # Lists known to the plan, written to files so that a rule depends on one list only.
@@ -77,11 +77,23 @@ use rule index_masks as index_masks_of_image with:
     priority: 1
 
 
+def deleted_corrections():
+    """The folder of the corrected masks if one was deleted; it is then newer than their table."""
+    folder = Path(CORRECTED).parent
+    if not os.path.exists(CORRECTIONS):
+        return []
+    if not folder.is_dir():
+        return [str(folder.parent)] if DATA.corrections else []
+    wanted = {Path(CORRECTED.format(image)).name for image in DATA.corrections}
+    return [str(folder)] if wanted - set(os.listdir(folder)) else []
+
+
 rule index_corrections:
     """Check the corrected masks, which the segmentation model learns from in place of the labels."""
     input:
         images=tables("train_aug"),
         classes=CLASSES,
+        deleted=deleted_corrections(),
     output:
         CORRECTIONS,
     log:
@@ -91,6 +103,8 @@ rule index_corrections:
     priority: 1
     params:
         corrections=DATA.corrections,
+        coding=DATA.correction_coding,
+        masks=CORRECTED,
         contents=lambda w: DIGESTS.of(DATA.corrections.values()),
         code=code_of("index_corrections"),
     script:

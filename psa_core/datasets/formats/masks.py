@@ -41,7 +41,7 @@ def find_masks(
         if dataset.get("masks"):
             problems.append(f"{folder}: no such folder: correct dataset.masks")
         return {}, plain_coding(names)
-    labelmap = find_labelmap(folder, root)
+    labelmap = find_labelmap(folder, folder.parent, root)
     if (folder / OF_CVAT).is_dir():
         folder /= OF_CVAT
     found = scan(folder, stems.values(), IMAGE_SUFFIXES)
@@ -73,23 +73,22 @@ def plain_coding(names: Sequence[str]) -> Coding:
 
 
 def find_labelmap(*folders: Path) -> Path | None:
-    """The labelmap.txt of masks: in the first folder, in that around it, or in the others."""
-    first, *others = folders
-    places = [folder / LABELMAP for folder in (first, first.parent, *others)]
+    """The first labelmap.txt in these folders."""
+    places = [folder / LABELMAP for folder in folders]
     return next((path for path in places if path.exists()), None)
 
 
 def read_labelmap(path: Path, names: Sequence[str], problems: list[str]) -> Coding:
     """The class of each colour (red, green, blue), from a labelmap.txt of CVAT or Datumaro.
 
-    Its lines are `name:red,green,blue:parts:actions`; `#` starts a comment. Black is background if
-    that is not listed. Labels that are not among the classes are left out.
+    Its lines are `name:red,green,blue:parts:actions`; lines with `#` in front are comments. Black
+    is background if that is not listed. Labels that are not among the classes are left out.
     """
     text = read_text(path, problems, "restore it")
     coding: dict[tuple[int, int, int], tuple[int, str]] = {}
     for number, line in enumerate((text or "").splitlines(), start=1):
-        line = line.partition("#")[0].strip()
-        if not line:
+        line = line.strip()
+        if not line or line.startswith("#"):
             continue
         name, _, rest = line.partition(":")
         colour = _colour(rest.partition(":")[0])
@@ -99,7 +98,7 @@ def read_labelmap(path: Path, names: Sequence[str], problems: list[str]) -> Codi
                 "to 255"
             )
             continue
-        index = _index_of(composed(name.strip()), names)
+        index = index_of(composed(name.strip()), names)
         if colour in coding and coding[colour][0] != index:
             problems.append(
                 f"{path}, line {number}: {name!r} has the colour of {coding[colour][1]!r}: give it "
@@ -114,12 +113,22 @@ def read_labelmap(path: Path, names: Sequence[str], problems: list[str]) -> Codi
     return [(colour, index, name) for colour, (index, name) in coding.items()]
 
 
+def index_of(name: str, names: Sequence[str]) -> int | None:
+    """The class index of a name; None where it is not a class."""
+    if name in names:
+        return list(names).index(name) + 1
+    if alike(name) in BACKGROUND:
+        return 0
+    return IGNORE if alike(name) in IGNORED else None
+
+
 def _coding_of_values(values: dict, names: Sequence[str], problems: list[str]) -> Coding:
     """`dataset.mask_values`, with 0 for the background if that has no value."""
     coding: dict[int, tuple[int, str]] = {}
+    before = len(problems)
     for key, given in values.items():
         name = composed(str(given))
-        index = _index_of(name, names)
+        index = index_of(name, names)
         if not str(key).isdecimal() or int(key) > 255:
             problems.append(f"dataset.mask_values: {key!r} is not a value of 0 to 255: correct it")
         elif index is None:
@@ -131,7 +140,9 @@ def _coding_of_values(values: dict, names: Sequence[str], problems: list[str]) -
             coding[int(key)] = index, name
     if not any(index == 0 for index, _ in coding.values()):
         coding.setdefault(0, (0, "background"))
-    _report_missing("dataset.mask_values", {index for index, _ in coding.values()}, names, problems)
+    if len(problems) == before:  # else a class is missing by the same mistake
+        indices = {index for index, _ in coding.values()}
+        _report_missing("dataset.mask_values", indices, names, problems)
     return [(value, *coding[value]) for value in sorted(coding)]
 
 
@@ -141,15 +152,6 @@ def _report_missing(
     missing = [name for i, name in enumerate(names, start=1) if i not in indices]
     if missing:
         problems.append(f"{place}: it lacks {', '.join(map(repr, missing))}: add each class")
-
-
-def _index_of(name: str, names: Sequence[str]) -> int | None:
-    """The class index of a name; None where it is not a class."""
-    if name in names:
-        return list(names).index(name) + 1
-    if alike(name) in BACKGROUND:
-        return 0
-    return IGNORE if alike(name) in IGNORED else None
 
 
 def _colour(text: str) -> tuple[int, int, int] | None:

@@ -1,27 +1,24 @@
 """What users decide after a look at the labels: `dataset.decisions` and `dataset.corrections`.
 
     decisions.csv      image,decision
-    corrections/       masks with class indices: 0 background, 1..C in class order, 255 ignore
-        cats__tom.png  named like results/pseudo_labels/cats__tom.png
+    corrections/       masks, see `corrections`
 
 Standard library only: the Snakefile reads both at each start. No mask is opened.
 """
 
 import csv
 import io
-import os
 from collections.abc import Collection
 from pathlib import Path
 
+from psa_core.datasets.formats.corrections import find_corrections
 from psa_core.datasets.formats.source import (
-    IMAGE_SUFFIXES,
     Source,
     image_id,
     read_text,
     resolve,
     root_of,
     union,
-    without_suffix,
 )
 
 # accept: keep the label. reject: the segmentation model does not learn from the label.
@@ -42,7 +39,9 @@ def read_review(dataset: dict, source: Source) -> None:
         source.decisions.update(_read_decisions(path, known, source.problems))
     if name := dataset.get("corrections"):
         folder = resolve(root_of(dataset), name, name)
-        source.corrections.update(_find_corrections(folder, training, source.problems))
+        found, coding = find_corrections(folder, source.names, training, source.problems)
+        source.corrections.update(found)
+        source.correction_coding.extend(coding)
     for key, images in source.lists.items():
         source.lists[key] = [i for i in images if source.decisions.get(i) != "exclude"]
 
@@ -77,27 +76,4 @@ def _read_decisions(path: Path, known: Collection[str], problems: list[str]) -> 
                 f"{line}: decision {decision!r} of {name!r}: write one of {', '.join(DECISIONS)}"
             )
         found[image] = decision
-    return found
-
-
-def _find_corrections(
-    folder: Path, training: Collection[str], problems: list[str]
-) -> dict[str, str]:
-    """Path of the corrected mask by image id, sorted."""
-    if not folder.is_dir():
-        problems.append(f"{folder}: no such folder: add it or correct dataset.corrections")
-        return {}
-    found = {}
-    for name in sorted(os.listdir(folder)):
-        suffix, image = Path(name).suffix.lower(), without_suffix(name)
-        if name.startswith(".") or suffix not in IMAGE_SUFFIXES:
-            continue
-        if suffix != ".png":
-            problems.append(f"{folder}/{name}: save it as PNG, which keeps class indices")
-        elif image not in training:
-            problems.append(
-                f"{folder}/{name}: {image!r} is not in train_aug: name it like the file in "
-                "results/pseudo_labels, or remove it"
-            )
-        found[image] = f"{folder}/{name}"
     return found

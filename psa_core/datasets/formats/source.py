@@ -51,6 +51,7 @@ class Source:
     doubts: what may have been meant otherwise, one message each.
     decisions, corrections: image id -> decision of the user, path of the corrected mask; also of
         images that are excluded or beyond `limit`. Formats leave them to `read_review`.
+    correction_coding: `coding` of the corrected masks.
     """
 
     names: tuple[str, ...]
@@ -64,6 +65,7 @@ class Source:
     annotations: dict[str, str] = field(default_factory=dict)
     decisions: dict[str, str] = field(default_factory=dict)
     corrections: dict[str, str] = field(default_factory=dict)
+    correction_coding: Coding = field(default_factory=list)
 
 
 def fail(problems: list[str]) -> NoReturn:
