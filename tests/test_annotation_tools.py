@@ -90,6 +90,8 @@ def test_coco_panoptic_segments_and_stuff(read):
         ({"images": {1: "x.jpg", 2: "z.webp"}}, ["a.json, image 2: 'z.webp' has no labels"]),
         ({"images": {1: "x.jpg", 2: "x.jpg"}}, ["image 2: image 'x.jpg' has the same id 'x' as"]),
         ({"images": {1: "images/x.jpg"}}, ["0 images for 'images/x.jpg' of image 1 (there: 'x.jp"]),
+        ({"images": {1: "\ud800.jpg"}}, ["image '\\ud800.jpg' is not a path below the images"]),
+        ({"categories": {1: "cat", 2: "a\0"}}, ["'a\\x00' cannot be the name of a class"]),
         ({"images": {1: 5}}, ["image 1 of the file: 'file_name' is missing, or is not what it"]),
     ],
 )  # fmt: skip
@@ -98,10 +100,19 @@ def test_coco_files_that_are_refused(refused, change, parts):
     refused("a.json", coco(**{**content, **change}), *parts)
 
 
-def test_coco_without_what_it_requires(refused):
-    content = coco({1: "x.jpg"}, [(1, 1)], {1: "cat"})
-    del content["annotations"][0]["category_id"]
-    refused("a.json", content, "a.json, annotation 1 of the file: 'category_id' is missing")
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"annotations": [{"id": 1, "image_id": 1}]}, "annotation 1 of the file: 'category_id' is"),
+        ({"annotations": [{"image_id": 1, "segments_info": []}]}, "annotation 1 of the file: 'fi"),
+        ({"annotations": [5]}, "annotation 1 of the file: 'image_id' is missing"),
+        ({"categories": [{"id": "1", "name": "cat"}]}, "category 1 of the file: 'id' is missing"),
+        ({"images": [{"id": 1, "file_name": n} for n in ("x", "z")]}, "image 2 of the file: anoth"),
+    ],
+)  # fmt: skip
+def test_coco_without_what_it_requires(refused, change, part):
+    content = coco({1: "x.jpg"}, [(1, 1)], {1: "cat"}) | change
+    refused("a.json", content, f"a.json, {part}", "export it again")
 
 
 # --- CVAT -----------------------------------------------------------------------------------------
@@ -161,14 +172,14 @@ def test_xml_in_another_encoding(read, folder, root):
 # --- Label Studio ---------------------------------------------------------------------------------
 
 
-def task(number, address, *annotations, cancelled=()):
-    """A task; each annotation is a list of (type, label)."""
+def task(number, address, *annotations, cancelled=(), text=False):
+    """A task; each annotation is a list of (type, label). text: no list around the label."""
     made = [
         {
             "id": i,
             "was_cancelled": i in cancelled,
             "result": [
-                {"type": kind, "value": {kind: [label]}, "from_name": "a", "to_name": "image"}
+                {"type": kind, "value": {kind: label if text else [label]}, "to_name": "image"}
                 for kind, label in results
             ],
         }
@@ -232,6 +243,8 @@ def test_label_studio_files_with_the_prefix_of_the_upload(read, root):
         ),
         ([task(3, "some text", [("choices", "cat")])], ["task 3: 0 names of images in its data"]),
         ([task(3, "x.jpg", [("choices", 5)])], ["a.json, task 3: choices: 5 is not a label"]),
+        ([task(3, "x.jpg", [("choices", "cat")], text=True)], ["task 3: 'choices' is missing, or"]),
+        ([task(3, "http://[x.gif", [])], ["'[x.gif' of task 3"]),
         ([task(3, "x.jpg", []), 5], ["task 2: 'annotations' is missing"]),
         ([{"image": "x.jpg", "id": 1, "choice": "cat"}], ["nor Label Studio's", "not JSON-MIN"]),
     ],
@@ -277,6 +290,8 @@ def test_a_folder_without_xml(folder, root):
     [
         ("a.json", '{"x.jpg": ["cat"]}', ["a.json: JSON, but neither COCO's", "a csv (image"]),
         ("a.json", "[]", ["neither COCO's"]),
+        ("a.json", "cat", ["a.json: not JSON ("]),
+        ("a.xml", "cat", ["a.xml: not XML ("]),
         ("a.json", '{"images": []', ["a.json: not JSON (", "export it again"]),
         ("a.json", "[" * 100_000, ["a.json: not JSON ("]),
         ("a.yaml", "x.jpg: cat\n", ["a.yaml: YAML, of which", "labels are read from a csv"]),

@@ -60,6 +60,12 @@ def test_classes_straight_below_the_root(write, root):
     assert source.masks == {"cat__1": f"{root}/masks/cat/1.png"}
 
 
+def test_masks_beside_the_classes_under_another_name(write, root):
+    dataset = write("cat/1.jpg", "dog/2.jpg", masks=f"{root}/../mine/truth")
+    write_mask(root / "truth/cat/1.png", [1])
+    assert list(formats.read(dataset).labels) == ["cat__1", "dog__2"]
+
+
 def test_images_in_no_folder_are_negatives(write):
     dataset = write("images/cat/1.jpg", "images/2.jpg")
     check_problem(dataset, "images, folder .: '2.jpg' has no labels", "dataset.negatives: true")

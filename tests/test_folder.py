@@ -378,6 +378,9 @@ def test_semicolons_in_names_of_classes(folder, root):
 def test_whole_numbers_are_in_numeric_order(folder, root):
     write_labels(root, "x,10;2", "z,1;12", header="image,labels")
     assert read({**folder, "val_fraction": 0.0}).names == ("1", "2", "10", "12")
+    large = "9" * 5000  # Python refuses to make a number of it
+    write_labels(root, f"x,{large};2", "z,10", header="image,labels")
+    assert read({**folder, "val_fraction": 0.0}).names == ("2", "10", large)
     write_labels(root, "x,10;2", "z,1;a", header="image,labels")
     assert read({**folder, "val_fraction": 0.0}).names == ("1", "10", "2", "a")
 

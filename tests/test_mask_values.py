@@ -84,6 +84,7 @@ def test_a_value_that_is_not_listed(folder, root):
         ({1: "cat", 2: "dogg"}, "mask_values: 2: 'dogg' is not a class (did you mean 'dog'?)"),
         ({1: "cat", 256: "dog"}, "dataset.mask_values: 256 is not a value of 0 to 255"),
         ({1: "cat", -1: "dog"}, "dataset.mask_values: -1 is not a value of 0 to 255"),
+        ({"9" * 5000: "cat", 2: "dog"}, "99' is not a value of 0 to 255"),
         ({"a": "cat", 2: "dog"}, "dataset.mask_values: 'a' is not a value of 0 to 255"),
         ({255: "cat"}, "dataset.mask_values: it lacks 'dog': add each class"),
     ],

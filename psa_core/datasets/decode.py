@@ -87,7 +87,7 @@ def read_mask(path: str | Path, image: str | Path) -> np.ndarray:
     if mask.mode not in ("1", "L", "P"):
         raise DatasetError(
             f"{path}: mode {mask.mode}, but a mask has one channel of 8 bits: save class indices "
-            "as a grey or palette PNG (for colours, add a labelmap.txt with those of the classes)"
+            "as a grey or palette PNG (colours: add a labelmap.txt, which format: folder reads)"
         )
     bits = mask.info["bits"]
     values = np.asarray(mask.convert("L") if mask.mode == "1" else mask)

@@ -52,8 +52,8 @@ def _of_values(path: str, coding: Coding, image: str) -> tuple[np.ndarray, list[
     unlisted = present[lookup[present] == UNLISTED].tolist()
     listed = np.flatnonzero(lookup != UNLISTED).tolist()
     problems = [
-        f"{path}: values {unlisted} are not classes: use {listed}, or correct dataset.classes or "
-        "dataset.mask_values"
+        f"{path}: values {unlisted} are not classes: use {listed}, or correct dataset.classes "
+        "(format folder: or dataset.mask_values)"
     ]
     return lookup[mask], problems if unlisted else []
 

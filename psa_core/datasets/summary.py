@@ -61,7 +61,7 @@ def _check_masks(
         raise DatasetError(
             f"none of {len(scored)} masks shows a class, but {len(ignored)} hold 255, the first is "
             f"that of {ignored[0]}: 255 is an ignored pixel; write the index of the class, 1 to "
-            f"{len(names)}, or set dataset.mask_values: {{255: {names[0]}}}"
+            f"{len(names)}, or set dataset.mask_values: {{255: {names[0]}}} (format folder)"
         )
     found = (
         [f"in {_of(ignored, scored)} no value but 0 and 255, which is ignored"] if ignored else []
@@ -78,7 +78,7 @@ def _check_masks(
             listed = ", ".join(f"{i} {name}" for i, name in enumerate(names, start=1))
             raise DatasetError(
                 f"{fact}: the masks must hold the indices {listed}; bring dataset.classes or "
-                "classes.txt into their order, set dataset.mask_values, or write them again"
+                "classes.txt into their order, or write them again"
             )
         found.insert(0, fact)
     return found

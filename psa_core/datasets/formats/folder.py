@@ -31,6 +31,7 @@ from psa_core.datasets.formats.source import (
     image_id,
     images_folder,
     is_hostile,
+    is_text,
     look_alike,
     read_list,
     report_duplicates,
@@ -164,10 +165,10 @@ def _check_labels(
         if alike(name) in (*RESERVED, *NOT_CLASSES)
     ]
     problems += [
-        f"{table}: {name!r} cannot be the name of a class: it is empty, or has a semicolon or a "
-        "line break; rename it"
+        f"{table}: {name!r} cannot be the name of a class: it is empty, or has a semicolon, a "
+        "line break or broken characters; rename it"
         for name in names
-        if ";" in name or len(name.splitlines()) != 1
+        if ";" in name or len(name.splitlines()) != 1 or not is_text(name)
     ]
     if len(names) > MOST_CLASSES:
         problems.append(

@@ -129,7 +129,7 @@ def _coding_of_values(values: dict, names: Sequence[str], problems: list[str]) -
     for key, given in values.items():
         name = composed(str(given))
         index = index_of(name, names)
-        if not str(key).isdecimal() or int(key) > 255:
+        if not _is_byte(str(key)):
             problems.append(f"dataset.mask_values: {key!r} is not a value of 0 to 255: correct it")
         elif index is None:
             problems.append(
@@ -156,7 +156,11 @@ def _report_missing(
 
 def _colour(text: str) -> tuple[int, int, int] | None:
     parts = [part.strip() for part in text.split(",")]
-    if len(parts) != 3 or not all(part.isdecimal() and int(part) < 256 for part in parts):
+    if len(parts) != 3 or not all(map(_is_byte, parts)):
         return None
     red, green, blue = map(int, parts)
     return red, green, blue
+
+
+def _is_byte(text: str) -> bool:
+    return text.isdecimal() and len(text) <= 3 and int(text) <= 255

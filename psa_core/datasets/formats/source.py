@@ -92,7 +92,19 @@ def image_id(name: str) -> str:
 def is_hostile(name: str) -> bool:
     """Whether a name is empty, could lead out of the images folder, or is not a POSIX path."""
     parts = name.split("/")
-    return name.startswith("/") or ".." in parts or "\\" in name or {*parts} <= {"", "."}
+    return (
+        not is_text(name)
+        or name.startswith("/")
+        or ".." in parts
+        or "\\" in name
+        or {*parts} <= {"", "."}
+    )
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written: JSON may hold halves of characters, and zeros."""
+    is_whole = name.isascii() or name.encode(errors="replace").decode() == name
+    return is_whole and "\0" not in name
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -59,10 +59,10 @@ def _read(
         return folders.read(path, others, problems)
     if path.is_dir():
         return voc_xml.read(path, problems)
-    head = _head(path)
-    if head.startswith((b"{", b"[")):
+    head, suffix = _head(path), path.suffix.lower()
+    if head.startswith((b"{", b"[")) or suffix == ".json":
         return _read_json(path, images_folder(dataset), problems)
-    if head.startswith(b"<") or b"<\0" in head[:4]:
+    if head.startswith(b"<") or b"<\0" in head[:4] or (head and suffix == ".xml"):
         return _read_xml(path, problems)
     if head.startswith(b"\x93NUMPY"):
         line = OF_NPY.format(path=str(path), csv=str(path.with_suffix(".csv")))
@@ -102,7 +102,7 @@ def _refused(path: Path, head: bytes) -> str | None:
 
 
 def _read_json(path: Path, images: Path, problems: list[str]) -> Labels | None:
-    text = read_text(path, problems, "correct dataset.labels")
+    text = read_text(path, problems, "restore it or set dataset.labels")
     if text is None:
         return None
     try:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from psa_core.datasets.formats.labels.names import composed
-from psa_core.datasets.formats.labels.rows import Labels, Row, member
+from psa_core.datasets.formats.labels.rows import Labels, Malformed, Row, member
 
 KEYS = ("categories", "images", "annotations")
 
@@ -24,7 +24,10 @@ def read(path: Path, content: dict, problems: list[str]) -> Labels:
     for number, each in enumerate(content["annotations"], start=1):
         place = f"annotation {number} of the file"
         member(each, "image_id", (int, str), place)
-        for segment in each.get("segments_info", [each]):
+        is_panoptic = each.get("segments_info") is not None
+        if is_panoptic:
+            member(each, "file_name", str, place)
+        for segment in member(each, "segments_info", list, place) if is_panoptic else [each]:
             member(segment, "category_id", int, place)
     names = {thing["id"]: composed(thing["name"].strip()) for thing in classes_of(content)}
     problems += [
@@ -33,19 +36,20 @@ def read(path: Path, content: dict, problems: list[str]) -> Labels:
     ]
     objects = by_image(content["annotations"])
     problems += unknown_categories(path, objects, {each["id"] for each in content["categories"]})
-    rows = []
+    rows: dict[int | str, Row] = {}
     for number, each in enumerate(content["images"], start=1):
         name = member(each, "file_name", str, f"image {number} of the file")
         image = member(each, "id", (int, str), f"image {number} of the file")
-        found = {names.get(one["category_id"]) for one in objects.pop(image, ())} - {None}
-        rows.append(Row(f"image {image}", name, [n for n in names.values() if n in found]))
+        if image in rows:
+            raise Malformed(f"image {number} of the file: another one has the id {image!r}, too")
+        found = {names.get(one["category_id"]) for one in objects.pop(image, ())}
+        rows[image] = Row(f"image {image}", name, [n for n in names.values() if n in found])
     problems += [
         f"{path}: annotation {found[0].get('id')} names the image {image!r}, which is not in its "
         "images: add the image or remove the annotation"
         for image, found in objects.items()
-        if image not in {each["id"] for each in content["images"]}
     ]
-    return Labels(rows, tuple(names.values()))
+    return Labels(list(rows.values()), tuple(names.values()))
 
 
 def classes_of(content: dict) -> list[dict]:
@@ -57,9 +61,9 @@ def classes_of(content: dict) -> list[dict]:
     used = {
         segment.get("category_id")
         for each in content["annotations"]
-        for segment in each.get("segments_info", [each])
+        for segment in each.get("segments_info") or [each]
     }
-    groups = {c.get("supercategory") for c in things if c.get("supercategory") != c["name"]}
+    groups = [c.get("supercategory") for c in things if c.get("supercategory") != c["name"]]
     things = [each for each in things if each["name"] not in groups or each["id"] in used]
     return sorted(things, key=lambda thing: thing["id"])
 

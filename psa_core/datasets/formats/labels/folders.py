@@ -61,11 +61,14 @@ def are_there(images: Path) -> bool:
 
 def _files(images: Path, others: Collection[Path]) -> list[str]:
     """Names of the images, relative to the folder."""
+    apart = {os.path.realpath(path) for path in others}
     found = []
     for parent, folders, names in os.walk(images, followlinks=True):
         below = os.path.relpath(parent, images).split(os.sep) if parent != str(images) else []
         folders[:] = [
-            name for name in folders if name[0] != "." and Path(parent, name) not in others
+            name
+            for name in folders
+            if name[0] != "." and os.path.realpath(os.path.join(parent, name)) not in apart
         ]
         if len(below) == DEEPEST:  # deep enough to be refused; links may go on for ever
             folders.clear()

@@ -46,7 +46,8 @@ def _labels(annotation: object, place: str) -> Iterator[str]:
         kind = result.get("type") if isinstance(result, dict) else None
         if kind not in LABELLED:
             continue
-        for label in member(result, "value", dict, place).get(kind, ()):
+        value = member(result, "value", dict, place)
+        for label in member({kind: []} | value, kind, list, place):
             # A taxonomy has the path to its label.
             last = label[-1] if kind == "taxonomy" and isinstance(label, list) and label else label
             if not isinstance(last, str):
@@ -76,5 +77,8 @@ def _image_of(data: dict, images: Path, place: str) -> str:
 
 
 def _path(address: str) -> str:
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # such as brackets without an IPv6 address
+        return address
     return parse_qs(parts.query).get("d", [unquote(parts.path)])[0]

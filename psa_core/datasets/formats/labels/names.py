@@ -23,14 +23,15 @@ def alike(name: str) -> str:
     folded = unicodedata.normalize("NFKC", name).casefold()
     visible = (c for c in folded if unicodedata.category(c) != "Cf")
     words = " ".join(re.split(r"[\s_-]+", "".join(visible))).strip()
-    return str(int(words)) if words.isdecimal() else words
+    return words.lstrip("0") or "0" if words.isdecimal() else words
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
     """Names of classes in alphabetical order, or as numbers if all are whole numbers."""
-    names = list(names)
-    are_numbers = all(name.isascii() and name.isdecimal() for name in names)
-    return tuple(sorted(names, key=lambda n: (int(n) if are_numbers else 0, n)))
+    names = sorted(names)
+    if not all(name.isascii() and name.isdecimal() for name in names):
+        return tuple(names)
+    return tuple(sorted(names, key=lambda name: (len(name.lstrip("0")), name.lstrip("0"))))
 
 
 def spelled_alike(path: Path, rows: Iterable[Row]) -> list[str]:
