@@ -91,13 +91,13 @@ def test_numpy_vectors_are_converted_by_the_line_of_the_message(folder, root):
     """PSA's own cls_labels.npy, a pickled dictionary, which is not opened here."""
     (root / "labels.csv").unlink()
     vectors = {"x": np.array([0, 1], np.float32), "z": np.array([1, 1], np.float32)}
-    np.save(root / "cls_labels.npy", vectors)
-    dataset = {**folder, "labels": "cls_labels.npy"}
-    problem = check_problem(dataset, "cls_labels.npy: NumPy's file may run code", "If you trust it")
+    np.save(root / "it's $mine.npy", vectors)
+    dataset = {**folder, "labels": "it's $mine.npy"}
+    problem = check_problem(dataset, "mine.npy: NumPy's file may run code", "If you trust it")
     (line,) = [line for line in problem.splitlines() if line.startswith("python -c")]
     command = [sys.executable, *shlex.split(line)[1:]]
     subprocess.run(command, check=True, cwd=root.parent, env={**os.environ, "PATH": ""})
-    source = read({**folder, "labels": "cls_labels.csv"})
+    source = read({**folder, "labels": "it's $mine.csv"})
     assert source.names == ("1", "2")
     assert source.labels == {"x": ["2"], "z": ["1", "2"]}
 

@@ -4,6 +4,7 @@ Standard library only: the Snakefile reads the labels at each start.
 """
 
 import json
+import shlex
 from collections.abc import Collection
 from pathlib import Path
 from xml.etree import ElementTree
@@ -21,10 +22,10 @@ FORMATS = (
 )
 # Keeps the order of the columns. Unpickling may run code, so the user decides.
 OF_NPY = (
-    'python -c "import csv, numpy; '
-    "found = numpy.load({path!r}, allow_pickle=True).item(); "
+    'python -c "import csv, sys, numpy; '
+    "found = numpy.load(sys.argv[1], allow_pickle=True).item(); "
     "classes = range(1, len(next(iter(found.values()))) + 1); "
-    "csv.writer(open({csv!r}, 'w', newline='')).writerows([['image', *classes], "
+    "csv.writer(open(sys.argv[2], 'w', newline='')).writerows([['image', *classes], "
     '*([name, *map(int, shown)] for name, shown in found.items())])"'
 )
 
@@ -65,10 +66,11 @@ def _read(
     if head.startswith(b"<") or b"<\0" in head[:4] or (head and suffix == ".xml"):
         return _read_xml(path, problems)
     if head.startswith(b"\x93NUMPY"):
-        line = OF_NPY.format(path=str(path), csv=str(path.with_suffix(".csv")))
+        line = shlex.join([str(path), str(path.with_suffix(".csv"))])
         problems.append(
             f"{path}: NumPy's file may run code when it is opened. If you trust it, write a csv "
-            f"by\n{line}\nand set dataset.labels to that; the first line names the classes 1, 2, .."
+            f"by\n{OF_NPY} {line}\nand set dataset.labels to that; its first line names the "
+            "classes 1, 2, .."
         )
         return None
     if reason := _refused(path, head):
