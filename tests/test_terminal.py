@@ -51,6 +51,31 @@ def test_a_rule_is_one_line_after_its_last_job(lines, tmp_path):
     ]
 
 
+def test_time_left_follows_the_finished_rules(lines):
+    """train_cam, 320 of 320 + 480 + 5 units, took 200 s: the other 485 will take 303 s."""
+    stats = {"train_cam": 1, "train_segmentation": 1, "figure_stages": 1, "total": 3}
+    begin = record("run_info", stats=stats, created=1000)
+    first, second, third = (
+        job(number, rule, "none", 1000) for number, rule in enumerate(list(stats)[:3])
+    )
+    ends = [
+        record("job_finished", job_id=i, created=1000 + s) for i, s in enumerate((200, 500, 505))
+    ]
+    assert shown(lines, [begin, first, ends[0], second, ends[1], third, ends[2]])[1:] == [
+        "train_cam: 1 job, 200 s; about 5 min left",
+        "train_segmentation: 1 job, 500 s",
+        "figure_stages: 1 job, 505 s",
+    ]
+
+
+def test_no_time_left_in_the_first_minute(lines):
+    stats = {"infer_cam": 2, "train_affinity": 1, "total": 3}
+    records = [record("run_info", stats=stats, created=0), job(1, "infer_cam", "none", 0)]
+    records += [job(2, "infer_cam", "none", 0)]
+    records += [record("job_finished", job_id=i, created=50) for i in (1, 2)]
+    assert shown(lines, records)[1:] == ["infer_cam: 2 jobs, 50 s"]
+
+
 def test_what_else_is_said(lines):
     """Warnings and unknown messages pass; a failed job is one line, as it has said why itself."""
     failed = {"rule_name": "train_cam", "log": ["results/logs/train_cam.log"]}

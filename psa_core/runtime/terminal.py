@@ -15,6 +15,21 @@ DROPPED = (
     *("Singularity containers", "Shutting down, this might take"),
 )
 DROPPED_EVENTS = ("job_info", "job_started", "group_info", "shellcmd", "progress", "resources_info")
+# Seconds of all jobs of a rule relative to the others, rounded: 1,200 photographs, two cores. Only
+# their ratios matter, and the measured time of finished rules sets the scale.
+SECONDS = {
+    "train_cam": 320,
+    "infer_cam": 210,
+    "make_affinity_labels": 120,
+    "train_affinity": 280,
+    "infer_affinity": 100,
+    "run_walk": 60,
+    "make_pseudo_labels": 400,
+    "train_segmentation": 480,
+    "predict_segmentation": 200,
+}
+OTHERS = 5
+LEAST_ELAPSED = 60  # seconds; earlier the time left says nothing
 COUNTED = re.compile(r"(?:images|masks) (\d+)/\1\b")  # as `logs.progress` ends
 
 
@@ -22,9 +37,9 @@ class StageLines(logging.Formatter):
     """Formatter and filter of the handler that writes Snakemake's messages to the terminal.
 
     The plan becomes one line; so does each rule, once its last job has finished: number of jobs,
-    images, seconds from the first start to the last end, images per second. A failed job is one
-    line that names its log, since the job itself has printed its error. Other warnings and errors
-    pass unchanged.
+    images, seconds from the first start to the last end, images per second, and about how long the
+    rest of the run will take. A failed job is one line that names its log, since the job itself has
+    printed its error. Other warnings and errors pass unchanged.
 
     otherwise: the formatter of all other messages.
     show_logs: leave failed jobs to it; it prints the logs of jobs that ran on other machines.
@@ -39,12 +54,15 @@ class StageLines(logging.Formatter):
         self.jobs: dict[int, Record] = {}  # the job_info of each job
         self.finished: dict[str, list[Record]] = {}
         self.starts: dict[str, float] = {}
+        self.planned: Counter[str] = Counter()  # jobs of each rule in all
+        self.begin = 0.0
 
     def filter(self, record: Record) -> bool:
         """Whether the terminal shows a record; remembers what later lines need."""
         event, text = getattr(record, "event", None), str(record.msg)
         if event == "run_info":
-            self.waiting = Counter(record.stats)
+            self.waiting = Counter({n: c for n, c in record.stats.items() if n != "total"})
+            self.planned, self.begin = self.waiting.copy(), record.created
         elif event == "job_info":
             self.jobs[record.jobid] = record
             self.starts.setdefault(record.rule_name, record.created)
@@ -70,7 +88,8 @@ class StageLines(logging.Formatter):
             return f"{record.stats['total']} jobs: {jobs}"
         if event == "job_finished":
             rule = self.jobs[record.job_id].rule_name
-            return self._line(rule, record.created - self.starts[rule])
+            line = self._line(rule, record.created - self.starts[rule])
+            return line + self._left(record.created - self.begin)
         if event == "job_error" and not self.show_logs:
             logs = ", ".join(record.log) or ".snakemake/log"
             return f"{record.rule_name} failed; its log: {logs}"
@@ -83,6 +102,15 @@ class StageLines(logging.Formatter):
             parts.insert(1, f"{images} images")
             parts.append(f"{images / max(seconds, 0.1):.1f} images/s")
         return f"{rule}: {', '.join(parts)}"
+
+    def _left(self, elapsed: float) -> str:
+        """ "; about 12 min left", or nothing where that is not known or less than a minute."""
+        whole = {rule: SECONDS.get(rule, OTHERS) for rule in self.planned}
+        left = sum(whole[rule] * self.waiting[rule] / self.planned[rule] for rule in whole)
+        done = sum(whole.values()) - left
+        minutes = elapsed / done * left / 60 if done else 0
+        is_known = elapsed >= LEAST_ELAPSED and minutes >= 1
+        return f"; about {minutes:.0f} min left" if is_known else ""
 
 
 def _images(job: Record) -> int:
