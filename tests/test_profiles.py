@@ -49,7 +49,7 @@ def test_networks_have_a_gpu_and_nothing_else_has():
 
 @pytest.mark.parametrize("attempt", [1, 2])
 def test_memory_and_time_grow_with_the_attempt(tmp_path, attempt):
-    dry_run = ["--attempt", str(attempt), "--dry-run"]
+    dry_run = ["--attempt", str(attempt), "--dry-run", "--verbose"]
     printed = snakemake(tmp_path, *ON_SLURM, *dry_run, "--", "results/metrics.csv")
     asked = {}
     for block in re.split(r"^ *(?:local)?rule (?=\w+:)", printed, flags=re.M)[1:]:
@@ -71,7 +71,8 @@ def test_memory_and_time_grow_with_the_attempt(tmp_path, attempt):
 
 def test_eight_shards_are_indexed_by_a_job(tmp_path):
     shards = ["--config", "dataset={shards: 12}"]
-    printed = snakemake(tmp_path, *ON_SLURM, "--dry-run", *shards, "--", "results/metrics.csv")
+    options = ["--dry-run", "--verbose", *shards]
+    printed = snakemake(tmp_path, *ON_SLURM, *options, "--", "results/metrics.csv")
     jobs = jobs_of(printed)
     count = jobs["index_images"] + jobs["index_masks"]
     assert count > 16

@@ -68,6 +68,14 @@ def test_time_left_follows_the_finished_rules(lines):
     ]
 
 
+def test_a_dry_run_says_its_plan_once_and_gives_no_advice(lines):
+    stats = {"infer_cam": 1, "total": 1}
+    records = [record("run_info", stats=stats), job(1, "infer_cam", "none", 0)]
+    records += [record("run_info", stats=stats), record(None, "This was a dry-run (flag -n).")]
+    records += [record(None, "Some jobs were triggered by provenance information, see 'reason'")]
+    assert shown(lines, records) == ["1 job: infer_cam 1", "plain: This was a dry-run (flag -n)."]
+
+
 def test_no_time_left_in_the_first_minute(lines):
     stats = {"infer_cam": 2, "train_affinity": 1, "total": 3}
     records = [record("run_info", stats=stats, created=0), job(1, "infer_cam", "none", 0)]

@@ -82,7 +82,7 @@ def jobs_of(printed: str) -> dict[str, int]:
     """
     if "Nothing to be done" in printed:
         return {}
-    if line := re.search(r"^\d+ jobs: (.*)$", printed, re.MULTILINE):
+    if line := re.search(r"^\d+ jobs?: (.*)$", printed, re.MULTILINE):
         pairs = (each.rsplit(" ", 1) for each in line[1].split(", "))
         return {name: int(count) for name, count in pairs}
     counts: dict[str, int] = {}

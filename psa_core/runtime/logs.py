@@ -29,7 +29,8 @@ PACKAGES = ("torch", "torchvision", "lightning", "timm", "numpy", "scipy", "pyde
 def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
     """Log a stage to `path`: versions and facts first, the outcome last.
 
-    The terminal gets warnings, errors and, unless a bar shows it there, progress.
+    The terminal gets warnings, errors and, unless a bar shows it there, progress; each with the
+    name of the stage.
 
     path: overwritten, with its folder created. facts: logged as "name: value".
     Yields the logger of psa_core; warnings are logged too. Errors are logged, in one message if the
@@ -46,7 +47,7 @@ def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
     terminal = logging.StreamHandler(sys.stderr)
     name = f"device {device}: " if device else ""
     file.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {name}%(message)s"))
-    terminal.setFormatter(logging.Formatter(f"{name}%(message)s"))
+    terminal.setFormatter(logging.Formatter(f"{running}: {name}%(message)s"))
     terminal.addFilter(lambda record: record.levelno > logging.INFO or record.name == told.name)
     terminal.addFilter(not_in_a_bar)
     for handler in (file, terminal):

@@ -13,6 +13,8 @@ Record = Any  # a logging.LogRecord with the attributes of its event
 DROPPED = (
     *("Building DAG of jobs", "Using shell", "Select jobs to execute", "Execute "),
     *("Singularity containers", "Shutting down, this might take"),
+    # Their advice does not fit this workflow, in which code and settings count.
+    *("Some jobs were triggered by provenance", "The run involves"),
 )
 DROPPED_EVENTS = ("job_info", "job_started", "group_info", "shellcmd", "progress", "resources_info")
 # Seconds of all jobs of a rule relative to the others, rounded: 1,200 photographs, two cores. Only
@@ -61,8 +63,10 @@ class StageLines(logging.Formatter):
         """Whether the terminal shows a record; remembers what later lines need."""
         event, text = getattr(record, "event", None), str(record.msg)
         if event == "run_info":
-            self.waiting = Counter({n: c for n, c in record.stats.items() if n != "total"})
-            self.planned, self.begin = self.waiting.copy(), record.created
+            planned = Counter({n: c for n, c in record.stats.items() if n != "total"})
+            if planned == self.planned:
+                return False  # a dry run says it again at its end
+            self.waiting, self.planned, self.begin = planned.copy(), planned, record.created
         elif event == "job_info":
             self.jobs[record.jobid] = record
             self.starts.setdefault(record.rule_name, record.created)
@@ -85,7 +89,8 @@ class StageLines(logging.Formatter):
         if event == "run_info":
             counts = {name: count for name, count in record.stats.items() if name != "total"}
             jobs = ", ".join(f"{name} {count}" for name, count in counts.items())
-            return f"{record.stats['total']} jobs: {jobs}"
+            total = record.stats["total"]
+            return f"{total} job{'s' if total > 1 else ''}: {jobs}"
         if event == "job_finished":
             rule = self.jobs[record.job_id].rule_name
             line = self._line(rule, record.created - self.starts[rule])

@@ -1,6 +1,6 @@
 """Snakemake's messages: one line per stage in the terminal, all of them in .snakemake/log.
 
-`--verbose` and dry runs show all of them in the terminal.
+`--verbose` shows all of them in the terminal.
 """
 
 from snakemake.settings.types import ExecMode
@@ -8,7 +8,7 @@ from snakemake.settings.types import ExecMode
 from psa_core.runtime.terminal import StageLines
 
 if workflow.exec_mode == ExecMode.DEFAULT:
-    if not (workflow.output_settings.verbose or workflow.output_settings.dryrun):
+    if not workflow.output_settings.verbose:
         for handler in logger.handlers:
             if handler.name == "DefaultStreamHandler":
                 lines = StageLines(
