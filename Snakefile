@@ -50,5 +50,6 @@ onsuccess:
 
     made = {"pictures": "results/figures", "review of all masks": REVIEW}
     made |= {"masks": "results/pseudo_labels", "model": "results/model.safetensors"}
+    made["masks for other tools"] = "results/export"
     for line in closing(METRICS, CHECK, made):
         logger.warning(line)
