@@ -69,6 +69,17 @@ def deleted(pattern, part):
     return [*files, str(Path(pattern).parent)] if files else []
 
 
+def deleted_corrections(table, pattern):
+    """The folder of the corrected masks if one was deleted; it is then newer than their table."""
+    folder = Path(pattern).parent
+    if not os.path.exists(table):
+        return []
+    if not folder.is_dir():
+        return [str(folder.parent)] if DATA.corrections else []
+    wanted = {Path(pattern.format(image)).name for image in DATA.corrections}
+    return [str(folder)] if wanted - set(os.listdir(folder)) else []
+
+
 def tables(*parts):
     """The tables of all images of parts of the data set."""
     return [f"results/dataset/images/{shard}.csv" for shard in DATA.shards(*parts)]

@@ -77,23 +77,12 @@ use rule index_masks as index_masks_of_image with:
     priority: 1
 
 
-def deleted_corrections():
-    """The folder of the corrected masks if one was deleted; it is then newer than their table."""
-    folder = Path(CORRECTED).parent
-    if not os.path.exists(CORRECTIONS):
-        return []
-    if not folder.is_dir():
-        return [str(folder.parent)] if DATA.corrections else []
-    wanted = {Path(CORRECTED.format(image)).name for image in DATA.corrections}
-    return [str(folder)] if wanted - set(os.listdir(folder)) else []
-
-
 rule index_corrections:
     """Check the corrected masks, which the segmentation model learns from in place of the labels."""
     input:
         images=tables("train_aug"),
         classes=CLASSES,
-        deleted=deleted_corrections(),
+        deleted=deleted_corrections(CORRECTIONS, CORRECTED),
     output:
         CORRECTIONS,
     log:
