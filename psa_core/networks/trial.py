@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from psa_core.errors import UserError
 from psa_core.networks.builder import build
+from psa_core.runtime.stages import trained_stages
 
 CLASSES = 2  # their number changes nothing that can fail
 OTHER_SIZE = (96, 160)  # height and width, unlike those of any crop
 
 
-def check_networks(config: dict, stages: Sequence[str], *, images: int) -> None:
-    """Try the network of each stage on a batch as in its training, and on an image of another size.
+def check_networks(config: dict, stage: str, *, images: int) -> None:
+    """Try each network on a batch as in its training, and on an image of another size.
 
     config: the complete configuration. images: number of training images, which bounds the batch.
+    stage: the training that begins; nothing is done in any but the first of a run.
     Tensors are on the device "meta", without values, so this takes no memory and little time.
     Raises UserError for all networks together that cannot be built or cannot take such images.
     """
     problems = []
-    for stage in stages:
-        network, training = config[stage]["network"], config[stage]["training"]
+    trained = trained_stages(config)
+    for each in trained if stage == trained[0] else ():
+        network, training = config[each]["network"], config[each]["training"]
         batch_size = max(1, min(training["batch_size"], images) // config["devices"])
         batch = (batch_size, 3, training["crop_size"], training["crop_size"])
         try:
-            _try(stage, network, batch)
+            _try(each, network, batch)
         except UserError as error:
-            problems.append(f"{stage}.network: {error}")
+            problems.append(f"{each}.network: {error}")
         except NotImplementedError:  # an operation that "meta" lacks tells nothing
             continue
         except Exception as error:  # networks of libraries raise all types
             problems.append(
-                f"{stage}.network.backbone: {network['backbone']} cannot take {batch_size} images "
+                f"{each}.network.backbone: {network['backbone']} cannot take {batch_size} images "
                 f"of {batch[2]} x {batch[3]} pixels, and then one of other sides ({error}); change "
-                f"{stage}.training.crop_size or batch_size, or the backbone"
+                f"{each}.training.crop_size or batch_size, or the backbone"
             )
     if problems:
         raise UserError("; ".join(problems))

@@ -17,11 +17,11 @@ from jsonschema.exceptions import ValidationError
 from psa_core.errors import UserError
 from psa_core.networks import registry
 from psa_core.runtime.files import content_of, refusal
+from psa_core.runtime.stages import STAGES, trained_stages
 
 if TYPE_CHECKING:
     from psa_core.datasets.inventory import Inventory
 
-STAGES = ("cam", "affinity", "segmentation")  # those with a network of their own
 NO_FILES = ("imagenet", "random")  # values of network.weights that are not file names
 
 
@@ -60,11 +60,6 @@ def file_of_weights(section: dict) -> str | None:
     """
     weights = section["network"]["weights"]
     return None if weights in NO_FILES else weights
-
-
-def trained_stages(config: dict) -> list[str]:
-    """The stages whose network a run trains, unless it has `freeze`."""
-    return [s for s in STAGES if config[s]["train"] and not (s == "cam" and config[s]["maps"])]
 
 
 def cached_side(config: dict) -> int | None:

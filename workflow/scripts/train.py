@@ -8,14 +8,14 @@ from psa_core.datasets.index import check_classes, read_images
 from psa_core.networks.trial import check_networks
 from psa_core.runtime import logs
 from psa_core.runtime.artifacts import listed_images, read_lines
-from psa_core.runtime.config import trained_stages
 from psa_core.training.loop import Examples, Machine, Outputs, train
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 settings, files, inputs = snakemake.params.settings, snakemake.params, snakemake.input
-dataset = snakemake.config["dataset"]
+dataset, resources = snakemake.config["dataset"], snakemake.resources
+slurm = resources.get("mpi"), resources.get("nodes", 1)
 method = importlib.import_module(f"psa_core.method.{files.stage}")  # as in the rule's `code`
 with logs.stage(snakemake.log[0], settings=settings):
     names, images = read_lines(inputs.classes), read_images(inputs.images)
@@ -26,20 +26,12 @@ with logs.stage(snakemake.log[0], settings=settings):
         if not dataset["limit"]:  # a quick try may lack a class
             check_classes(images, names)
         targets = method.label_vectors([row.classes for row in images], len(names))
-    stages = trained_stages(snakemake.config)
-    if stages[:1] == [files.stage]:
-        check_networks(snakemake.config, stages, images=len(images))
+    check_networks(snakemake.config, files.stage, images=len(images))
     train(
         files.stage,
         method.losses,
         Examples(images, targets, names, dataset["root"], inputs.cache or None),
         {**settings, "code": files.code},
-        Machine(
-            device=snakemake.config["device"],
-            devices=snakemake.config["devices"],
-            threads=snakemake.threads,
-            launcher=snakemake.resources.get("mpi"),
-            nodes=snakemake.resources.get("nodes", 1),
-        ),
+        Machine(snakemake.config["device"], snakemake.config["devices"], snakemake.threads, *slurm),
         Outputs(snakemake.output.network, snakemake.output.losses, files.checkpoints),
     )
