@@ -19,12 +19,18 @@ from workflow_runs import TARGETS, snakemake
 torch.set_num_threads(1)
 
 # The same examples each time; PSA_TEST_EXAMPLES=N draws N new ones for each property (make fuzz).
-settings.register_profile("same", max_examples=40, derandomize=True)
-settings.register_profile("new", max_examples=int(os.environ.get("PSA_TEST_EXAMPLES", "1")))
-settings.load_profile("new" if "PSA_TEST_EXAMPLES" in os.environ else "same")
-ALLOWED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
+EXAMPLES = os.environ.get("PSA_TEST_EXAMPLES")
 settings.register_profile(
-    "psa", settings(), deadline=None, database=None, suppress_health_check=ALLOWED
+    "psa",
+    max_examples=int(EXAMPLES or 40),
+    derandomize=EXAMPLES is None,
+    deadline=None,
+    database=None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.data_too_large,
+    ],
 )
 settings.load_profile("psa")
 

@@ -210,6 +210,7 @@ TENSORS = struct.pack("<Q", len(HEADER)) + HEADER + bytes(4)
 
 @given(st.one_of(BYTES, changed(TENSORS)))
 def test_network_files(tmp_path, content):
+    assert readable(tmp_path / "ok.safetensors", lambda p: weights.read(p, "cam"), TENSORS)
     readable(tmp_path / "a.safetensors", find_metadata, content)
     readable(tmp_path / "a.safetensors", lambda p: weights.read(p, "cam"), content)
 
