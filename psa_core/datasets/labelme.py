@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from skimage.draw import polygon
 
 from psa_core.datasets.formats.labels.rows import Malformed, member
 from psa_core.datasets.formats.masks import index_of
@@ -51,9 +50,17 @@ def filled(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     points: float [N, 2], x and y; the pixel of row y and column x spans x .. x + 1 and y .. y + 1.
     A line that goes forth and back encloses nothing.
     """
-    x, y = points.T - 0.5  # the centre of pixel (0, 0) becomes the origin
+    # Pillow's polygons are wider by half a pixel, and trainings import no scikit-image.
+    height, width = size
     inside = np.zeros(size, bool)
-    inside[polygon(y, x, size)] = True
+    (x, y), (next_x, next_y) = points.T, np.roll(points, -1, axis=0).T
+    rows = range(max(0, int(y.min())), min(height, int(y.max()) + 1))
+    for row in rows:
+        centre = row + 0.5
+        at = np.flatnonzero((y <= centre) != (next_y <= centre))
+        slopes = (next_x[at] - x[at]) / (next_y[at] - y[at])
+        crossings = np.sort(x[at] + (centre - y[at]) * slopes)
+        inside[row] = np.searchsorted(crossings, np.arange(width) + 0.5) % 2 == 1
     return inside
 
 
