@@ -17,10 +17,10 @@ from PIL import Image
 from seeds import ROOT
 
 from psa_core.datasets import decode, formats
+from psa_core.datasets.foreign_maps import read_foreign
 from psa_core.datasets.formats import voc
 from psa_core.datasets.formats.source import image_id
 from psa_core.errors import UserError
-from psa_core.method.maps import read_foreign
 from psa_core.networks import weights
 from psa_core.networks.metadata import find_metadata
 from psa_core.runtime import artifacts

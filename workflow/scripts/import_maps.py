@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from psa_core.datasets.foreign_maps import read_foreign
 from psa_core.datasets.index import read_images
-from psa_core.method import maps
 from psa_core.runtime import logs
 from psa_core.runtime.artifacts import write_array, write_manifest
 
@@ -18,6 +18,6 @@ with logs.stage(snakemake.log[0], foreign=foreign):
     for row in logs.progress(images, total=len(images), label="images"):
         checked = np.zeros((0, 1, 1))  # of an image without classes
         if row.classes:
-            checked = maps.read_foreign(foreign.format(row.image), len(row.classes))
+            checked = read_foreign(foreign.format(row.image), len(row.classes))
         write_array(pattern.format(row.image), checked)
     write_manifest(snakemake.output.get("manifest"), pattern, [row.image for row in images])
