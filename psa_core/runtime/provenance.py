@@ -34,7 +34,7 @@ def imported_modules(script: str | Path, *modules: str) -> dict[str, str]:
     modules: full names ("psa_core.method.cam") of modules that the script imports by a computed
     name, which parsing cannot find.
     Imports inside functions count, those under `if TYPE_CHECKING` do not.
-    Returns {full name: syntax tree as text}.
+    Returns {full name: SHA-256 of its syntax tree, hexadecimal}.
     Raises OSError and SyntaxError as `code_digest` does.
     """
     found: dict[str, str] = {}
@@ -49,7 +49,7 @@ def imported_modules(script: str | Path, *modules: str) -> dict[str, str]:
 
 @functools.cache
 def _read(path: Path) -> tuple[str, list[str]]:
-    """The syntax tree of a file as text, and the names of this package's modules it imports."""
+    """SHA-256 of a file's syntax tree, and the names of this package's modules that it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"), path)
     is_script = not path.is_relative_to(PACKAGE)
     package = "" if is_script else ".".join(path.parent.relative_to(PACKAGE.parent).parts)
@@ -67,7 +67,8 @@ def _read(path: Path) -> tuple[str, list[str]]:
             fields = vars(node)
             if not fields.get("type_params", True):
                 del fields["type_params"]  # Python 3.11 has none
-    return ast.dump(tree), sorted({m for name in names for m in _with_parents(name) if _file_of(m)})
+    imported = {m for name in names for m in _with_parents(name) if _file_of(m)}
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), sorted(imported)
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.AST]:
@@ -92,6 +93,7 @@ def _with_parents(name: str) -> list[str]:
     return [".".join(parts[: end + 1]) for end in range(len(parts))]
 
 
+@functools.cache
 def _file_of(name: str) -> Path | None:
     """The file of a module of this package; None for any other name."""
     path = PACKAGE.parent / name.replace(".", "/")
