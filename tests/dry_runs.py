@@ -1,15 +1,13 @@
-"""Many dry runs in little time: each is forked from a process that has imported Snakemake."""
+"""Dry runs of the workflow, and its rules as Snakemake reads them."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
-import sys
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from forked import snakemake_of
 from seeds import ROOT
 from workflow_runs import TARGETS, jobs_of
 
@@ -33,34 +31,19 @@ class Rule(NamedTuple):
 
 def jobs_to_run(runs: list[DryRun]) -> list[dict[str, int]]:
     """Jobs of each rule that each dry run would run. Raises RuntimeError with what it prints."""
-    context = multiprocessing.get_context("forkserver")
-    slow_to_import = ["snakemake.cli", "snakemake.report.html_reporter", "jsonschema", "PIL.Image"]
-    context.set_forkserver_preload(["pytest", *slow_to_import])
-    with ProcessPoolExecutor(2, mp_context=context, max_tasks_per_child=1) as pool:
-        found = [jobs_of(printed) for printed in pool.map(_print, runs)]
-    return [{rule: count for rule, count in jobs.items() if rule != "all"} for jobs in found]
+    found = []
+    for done in snakemake_of(*((run.project, _arguments(run)) for run in runs)):
+        if done.returncode:
+            raise RuntimeError(done.stdout + done.stderr)
+        jobs = jobs_of(done.stdout + done.stderr)
+        found.append({rule: count for rule, count in jobs.items() if rule != "all"})
+    return found
 
 
-def _print(run: DryRun) -> str:
-    """What the dry run prints; it takes the process's standard output for good."""
-    sys.path.insert(0, str(run.project))  # where the Snakefile finds psa_core
-    from snakemake.cli import main
-
-    command = ["--snakefile", f"{run.project}/Snakefile", "--directory", str(run.folder)]
-    command += ["--configfile", str(run.config), "--cores", "2", "--dry-run", *run.arguments]
-    command += ["--workflow-profile", f"{run.project}/profiles/default", "--", *run.targets]
-    with tempfile.TemporaryFile("w+") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        try:
-            main(command)
-        except SystemExit as end:
-            sys.stdout.flush()
-            file.seek(0)
-            printed = file.read()
-            if end.code:
-                raise RuntimeError(f"{printed}{end.code}") from None
-    return printed
+def _arguments(run: DryRun) -> list[str]:
+    command = ["--directory", str(run.folder), "--configfile", str(run.config), "--cores", "2"]
+    command += ["--workflow-profile", f"{run.project}/profiles/default", "--dry-run"]
+    return [*command, *run.arguments, "--", *run.targets]
 
 
 def rules_of(folder: Path, configs: list[Path]) -> list[dict[str, Rule]]:

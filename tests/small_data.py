@@ -134,9 +134,8 @@ class Stubbed(NamedTuple):
     ) -> str:
         """Run it; what it prints."""
         folder = folder or self.folder
-        project = ["--snakefile", f"{self.project}/Snakefile"]
         config = folder / "preset.yaml"
-        return snakemake(folder, *project, *arguments, "--", *targets, config=config)
+        return snakemake(folder, *arguments, "--", *targets, config=config, project=self.project)
 
 
 def stubbed_run(base: Path, *, devkit: bool) -> Stubbed:

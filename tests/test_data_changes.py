@@ -46,6 +46,10 @@ def plan(run: Stubbed, *arguments: str, targets: tuple[str, ...] = TARGETS) -> d
     return run.plan(*arguments, targets=targets)
 
 
+def make(run: Stubbed, *arguments: str, targets: tuple[str, ...] = TARGETS) -> None:
+    run.make(*arguments, targets=targets)
+
+
 def inventory(run: Stubbed) -> Inventory:
     dataset = {"format": "folder", "root": str(run.folder / "mine"), "shards": SHARDS}
     return Inventory(dataset, Digests(run.folder / "digests.json"))
@@ -107,7 +111,7 @@ def test_an_edited_label_of_a_training_image_reruns_the_trainings(run):
 
 def test_an_edited_mask_of_a_training_image_reruns_scores_and_upper_bound(run):
     """Without true masks for AffinityNet: `true_masks` of tests/tiny.yaml asks for them."""
-    run.make("--touch", "--config", "affinity_labels={true_masks: []}", "--forceall")
+    make(run, "--touch", "--config", "affinity_labels={true_masks: []}", "--forceall")
     write_mask(run.folder, "t3", 0)
     assert plan(run, "--config", "affinity_labels={true_masks: []}") == {
         **TABLES,
@@ -210,7 +214,7 @@ def test_frozen_networks_label_added_images(run):
         **dict.fromkeys(rules, number),
         **dict.fromkeys(scores, 1),
     }
-    run.make(*frozen, targets=targets)
+    make(run, *frozen, targets=targets)
     assert plan(run, *frozen, targets=targets) == {}
 
 
@@ -261,7 +265,7 @@ def test_accepted_labels_rerun_nothing(run):
 def test_a_rejected_label_reruns_the_segmentation_model_and_what_follows(run):
     decide(run, t1="accept", t3="reject")
     assert plan(run, *DECISIONS) == RETRAINED
-    run.make(*DECISIONS)
+    make(run, *DECISIONS)
     assert plan(run, *DECISIONS) == {}
     os.utime(run.folder / "mine/decisions.csv")
     decide(run, t3="reject", t5="accept")  # other rows, the same rejected labels
@@ -278,7 +282,7 @@ def test_an_excluded_image_reruns_what_a_removed_one_does(run):
     once = {"index_images": 1, "index_masks": 1, "list_names": 1}
     assert {rule: planned.pop(rule) for rule in once} == once
     assert planned == everything(run)
-    run.make(*DECISIONS)
+    make(run, *DECISIONS)
     names = [path.read_text() for path in (run.folder / "results/pseudo_labels").glob("*_*.txt")]
     assert "t1.png" in "".join(names)
     assert "t3.png" not in "".join(names)
@@ -288,23 +292,41 @@ def test_a_correction_reruns_the_segmentation_model_and_what_follows(run):
     path = correct(run, "t3", 1)
     retrained = {**RETRAINED, "index_corrections": 1}
     assert plan(run, *CORRECTIONS) == retrained
-    run.make(*CORRECTIONS)
+    make(run, *CORRECTIONS)
     os.utime(path)
     assert plan(run, *CORRECTIONS) == {}
     correct(run, "t3", 0)
     assert plan(run, *CORRECTIONS) == retrained
-    run.make(*CORRECTIONS)
+    make(run, *CORRECTIONS)
     correct(run, "t5", 2)
     assert plan(run, *CORRECTIONS) == retrained
-    run.make(*CORRECTIONS)
+    make(run, *CORRECTIONS)
     path.unlink()
     assert plan(run, *CORRECTIONS) == retrained
     assert plan(run) == RETRAINED  # without any
 
 
+def test_corrections_that_teach_affinitynet_rerun_it_and_what_follows(run):
+    teach = "affinity_labels={corrections: true}"
+    make(run, "--config", teach)
+    path = correct(run, "t3", 1)
+    taught = {
+        **RETRAINED,
+        **dict.fromkeys(PER_SHARD[1:], 4),
+        **dict.fromkeys(("train_affinity", "evaluate_walk", "evaluate_pseudo_labels"), 1),
+    }
+    assert plan(run, *CORRECTIONS, teach) == {**taught, "index_corrections": 1}
+    make(run, *CORRECTIONS, teach)
+    assert plan(run, *CORRECTIONS, teach) == {}
+    assert plan(run, "--config", teach) == taught  # without any
+    path.unlink()
+    correct(run, "t5", 2)
+    assert plan(run, *CORRECTIONS, teach) == {**taught, "index_corrections": 1}
+
+
 def test_an_edited_image_checks_the_size_of_its_correction_again(run):
     correct(run, "t3", 1)
-    run.make(*CORRECTIONS)
+    make(run, *CORRECTIONS)
     write_image(run.folder, "t3", 77)
     assert plan(run, *CORRECTIONS)["index_corrections"] == 1
 
@@ -312,10 +334,10 @@ def test_an_edited_image_checks_the_size_of_its_correction_again(run):
 def test_a_correction_of_a_rejected_label_is_learned_from(run):
     both = ("--config", "dataset={decisions: decisions.csv, corrections: corrections}")
     decide(run, t3="reject")
-    run.make(*DECISIONS)
+    make(run, *DECISIONS)
     correct(run, "t3", 1)
     assert plan(run, *both) == {**RETRAINED, "index_corrections": 1}
-    run.make(*both)
+    make(run, *both)
     decide(run, t3="accept")
     assert plan(run, *both) == {}
     shutil.rmtree(run.folder / "mine/corrections")
@@ -325,7 +347,7 @@ def test_a_correction_of_a_rejected_label_is_learned_from(run):
 
 def test_a_deleted_table_of_corrections_comes_back(run):
     correct(run, "t3", 1)
-    run.make(*CORRECTIONS)
+    make(run, *CORRECTIONS)
     (run.folder / "results/dataset/corrections.csv").unlink()
     planned = plan(run, *CORRECTIONS, targets=("results/metrics.csv",))
     assert planned["index_corrections"] == 1
@@ -333,11 +355,11 @@ def test_a_deleted_table_of_corrections_comes_back(run):
 
 def test_a_deleted_corrected_mask_comes_back(run):
     correct(run, "t3", 1)
-    run.make(*CORRECTIONS)
+    make(run, *CORRECTIONS)
     made = run.folder / "results/dataset/corrections/t3.png"
     made.unlink()
     assert plan(run, *CORRECTIONS) == {**RETRAINED, "index_corrections": 1}
-    run.make(*CORRECTIONS)
+    make(run, *CORRECTIONS)
     assert made.exists()
     assert plan(run, *CORRECTIONS) == {}
     shutil.rmtree(made.parent)
@@ -348,7 +370,7 @@ def test_the_meaning_of_colours_checks_the_corrections_again(run):
     correct(run, "t3", 1)
     labelmap = run.folder / "mine/corrections/labelmap.txt"
     labelmap.write_text("cat:1,1,1::\ndog:2,2,2::\n")
-    run.make(*CORRECTIONS)
+    make(run, *CORRECTIONS)
     os.utime(labelmap)
     assert plan(run, *CORRECTIONS) == {}
     labelmap.write_text("cat:2,2,2::\ndog:1,1,1::\n")
@@ -363,7 +385,7 @@ def imported(stubbed, tmp_path_factory) -> Stubbed:
     """The same data with class maps of another method, as far as AffinityNet's labels."""
     run = stubbed.copy(tmp_path_factory.mktemp("maps") / "run")
     write_maps(run.folder, TRAIN)
-    run.make(*THEIRS, targets=tuple(AREAS.format(f"train_aug_{n}") for n in range(SHARDS)))
+    make(run, *THEIRS, targets=tuple(AREAS.format(f"train_aug_{n}") for n in range(SHARDS)))
     return run
 
 
@@ -393,7 +415,7 @@ def test_added_and_removed_images_rerun_their_shards(imported, tmp_path):
     once = ("index_images", "import_maps", "make_affinity_labels", "train_affinity")
     # The masks of the shard are fewer, too, and teach AffinityNet.
     assert planned == {**dict.fromkeys(once, 1), "index_masks": 1}
-    run.make(*THEIRS, targets=(network,))
+    make(run, *THEIRS, targets=(network,))
     assert plan(run, *THEIRS, targets=(network,)) == {}
     names = [
         line.split()[-1]
@@ -423,7 +445,7 @@ def test_a_deleted_file_comes_back_alone(run, folder, suffix, rule):
     (run.folder / file).unlink()
     assert plan(run, targets=(file,)) == {rule: 1}
     assert plan(run, targets=("results/metrics.csv",)) == {rule: 1, "metrics": 1}
-    run.make(targets=("results/metrics.csv",))
+    make(run, targets=("results/metrics.csv",))
     assert (run.folder / file).exists()
     assert plan(run) == {}
 
@@ -431,7 +453,7 @@ def test_a_deleted_file_comes_back_alone(run, folder, suffix, rule):
 def test_deleted_files_of_one_image_and_of_others_come_back(run):
     for file in ("cam/maps/t2.npy", "segmentation/predictions/v0.png"):
         (run.folder / f"results/{file}").unlink()
-    run.make(targets=("results/metrics.csv",))
+    make(run, targets=("results/metrics.csv",))
     assert plan(run, targets=("results/metrics.csv",)) == {}
     for file in ("cam/maps/t2.npy", "segmentation/predictions/v0.png"):
         assert (run.folder / f"results/{file}").exists()
@@ -448,12 +470,12 @@ def test_a_deleted_file_beside_a_changed_value_hides_neither(run):
 def test_a_deleted_affinity_label_of_an_image_without_mask_comes_back(run):
     """Where AffinityNet learns from true masks, of the images that have one."""
     (run.folder / "mine/masks/t2.png").unlink()
-    run.make()
+    make(run)
     label = run.folder / "results/affinity_labels/t2.png"
     label.unlink()
     expected = {"make_affinity_labels_of_image": 1, "metrics": 1}
     assert plan(run, targets=("results/metrics.csv",)) == expected
-    run.make(targets=("results/metrics.csv",))
+    make(run, targets=("results/metrics.csv",))
     assert label.exists()
 
 
@@ -462,7 +484,7 @@ def test_a_deleted_mask_comes_back_alone(run):
     mask.unlink()
     expected = {"index_masks_of_image": 1, "metrics": 1}
     assert plan(run, targets=("results/metrics.csv",)) == expected
-    run.make(targets=("results/metrics.csv",))
+    make(run, targets=("results/metrics.csv",))
     assert mask.exists()
 
 
@@ -487,6 +509,14 @@ def test_a_deleted_network_manifest_or_folder_comes_back(run, gone, first):
     (shutil.rmtree if lost.is_dir() else os.unlink)(lost)
     planned = plan(run, targets=("results/metrics.csv",))
     assert {rule: planned.get(rule) for rule in first} == first
-    run.make()
+
+
+@pytest.mark.parametrize(
+    "gone", ["cam/network.safetensors", "walk/scores", "pseudo_labels/check.csv"]
+)
+def test_what_came_back_is_finished(run, gone):
+    lost = run.folder / "results" / gone
+    (shutil.rmtree if lost.is_dir() else os.unlink)(lost)
+    make(run)
     assert lost.exists()
     assert plan(run) == {}

@@ -23,7 +23,7 @@ from workflow_runs import jobs_of, run, snakemake
 from psa_core.datasets.index import read_images
 from psa_core.evaluation import boundaries, label_warning
 from psa_core.networks.metadata import read_metadata
-from psa_core.runtime.artifacts import write_label_map
+from psa_core.runtime.artifacts import read_label_map, write_label_map
 
 STAGES = ["cam", "walk", "pseudo_labels", "segmentation"]
 TABLES = ["labels", "segmentation", "val_labels"]
@@ -228,6 +228,7 @@ def test_one_image_by_name_follows_a_changed_value(copy):
     assert "'beta': 2" in (copy / "results/logs/run_walk/train_aug_0.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_training_on_two_devices(copy):
     """Snakemake's script is started once more; the first process alone writes."""
     (copy / "results/cam/network.safetensors").unlink()
@@ -276,16 +277,28 @@ def test_the_model_learns_from_reviewed_labels_until_they_are_taken_away(copy):
     before = network.read_bytes()
     (copy / "decisions.csv").write_text("image,decision\nscene_00001,reject\nscene_00002,reject\n")
     write_label_map(copy / "corrections/scene_00002.png", true_mask("scene_00002"))
-    decisions = ["--config", "dataset={decisions: decisions.csv}"]
     both = ["--config", "dataset={decisions: decisions.csv, corrections: corrections}"]
     images, found = [], [before]
-    for change in (decisions, both, []):
+    for change in (both, []):
         snakemake(copy, *change, "--", str(network.relative_to(copy)))
         log = (copy / "results/logs/train_segmentation.log").read_text()
         images.append(int(re.search(r" (\d+) images: ", log)[1]))
         found.append(network.read_bytes())
-    assert images == [10, 11, 12]
-    assert [found.index(each) for each in found] == [0, 1, 2, 0]
+    assert images == [11, 12]
+    assert [found.index(each) for each in found] == [0, 1, 0]
+
+
+def test_a_corrected_mask_is_the_affinity_label_of_its_image_where_asked_for(finished, copy):
+    write_label_map(copy / "corrections/scene_00002.png", true_mask("scene_00002"))
+    change = ["dataset={corrections: corrections}", "affinity_labels={corrections: true}"]
+    snakemake(copy, "--config", *change, "--", "results/affinity_labels/train_aug_0.txt")
+    changed = []
+    for path in sorted((finished / "results/affinity_labels").glob("*.png")):
+        made = read_label_map(copy / "results/affinity_labels" / path.name)
+        if not np.array_equal(made, read_label_map(path)):
+            changed.append(path.stem)
+            np.testing.assert_array_equal(made, true_mask(path.stem))
+    assert changed == ["scene_00002"]
 
 
 def test_a_correction_of_another_size_stops_before_the_training(copy):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from forked import snakemake_of
 from seeds import ROOT, TINY_YAML
 
 BIN = Path(sys.executable).parent
@@ -61,16 +62,23 @@ for output in files:
 """
 
 
+def arguments_of(folder: Path, *arguments: str, config: Path = TINY_YAML) -> list[str]:
+    given = ["--directory", str(folder), "--cores", "2", *PROFILE]
+    return [*given, "--configfile", str(config), *arguments]
+
+
 def run(folder: Path, *arguments: str, config: Path = TINY_YAML) -> subprocess.CompletedProcess:
-    """Run the workflow in a folder."""
-    command = [*SNAKEMAKE, "--directory", str(folder), "--cores", "2", *PROFILE]
-    command += ["--configfile", str(config), *arguments]
+    """Run the workflow in a folder, as a user would."""
+    command = [*SNAKEMAKE, *arguments_of(folder, *arguments, config=config)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def snakemake(folder: Path, *arguments: str, config: Path = TINY_YAML) -> str:
-    """What a run prints. Fails the test where it fails."""
-    done = run(folder, *arguments, config=config)
+def snakemake(folder: Path, *arguments: str, config: Path = TINY_YAML, project: Path = ROOT) -> str:
+    """What a run prints, started faster than by `run`. Fails the test where it fails.
+
+    project: the folder of the workflow.
+    """
+    (done,) = snakemake_of((project, arguments_of(folder, *arguments, config=config)))
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout + done.stderr
 

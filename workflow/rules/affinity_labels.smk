@@ -1,6 +1,7 @@
 """Affinity labels. Needs class maps; makes results/affinity_labels/{image}.png."""
 
 TRUE_MASKS = config["affinity_labels"]["true_masks"]
+CORRECTED_TEACH = config["affinity_labels"]["corrections"]
 
 
 rule make_affinity_labels:
@@ -10,6 +11,7 @@ rule make_affinity_labels:
         classes=CLASSES,
         maps=of_images("results/cam/maps/{}.npy"),
         masks=of_images(MASKS, only=DATA.scored["train_aug"]) if TRUE_MASKS else [],
+        corrections=CORRECTIONS if DATA.corrections and CORRECTED_TEACH else [],
         shard=own_shard("results/affinity_labels/{}.txt"),
     output:
         manifest="results/affinity_labels/{shard}.txt",
@@ -23,6 +25,8 @@ rule make_affinity_labels:
         maps="results/cam/maps/{}.npy",
         masks=MASKS,
         labels="results/affinity_labels/{}.png",
+        # Snakemake ignores a table that is no longer an input.
+        corrected=list(DATA.corrections) if CORRECTED_TEACH else [],
         code=code_of("make_affinity_labels"),
     script:
         "../scripts/make_affinity_labels.py"

@@ -1,0 +1,55 @@
+"""Snakemake in little time: each run is forked from a process that has imported Snakemake."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from subprocess import CompletedProcess
+
+IMPORTED = ["pytest", "snakemake.cli", "snakemake.report.html_reporter", "jsonschema", "PIL.Image"]
+
+
+def snakemake_of(*runs: tuple[Path, Sequence[str]]) -> list[CompletedProcess]:
+    """Run Snakemake several times, two at a time.
+
+    runs: (folder of the Snakefile and of its psa_core, arguments).
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    with ProcessPoolExecutor(2, mp_context=context, max_tasks_per_child=1) as pool:
+        started = [pool.submit(_main, *each, dict(os.environ)) for each in runs]
+        return [each.result() for each in started]
+
+
+def _main(project: Path, arguments: Sequence[str], environment: dict[str, str]) -> CompletedProcess:
+    """Snakemake's outcome; it takes this process's standard output for good."""
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path.insert(0, str(project))  # where the Snakefile finds psa_core
+    command = ["--snakefile", str(project / "Snakefile"), *arguments]
+    sys.argv = ["snakemake", *command]
+    from snakemake.cli import main
+
+    status = 0
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        os.dup2(out.fileno(), 1)
+        os.dup2(err.fileno(), 2)
+        try:
+            main(command)
+        except SystemExit as end:
+            status = end.code
+        sys.stdout.flush()
+        sys.stderr.flush()
+        printed = []
+        for file in (out, err):
+            file.seek(0)
+            printed.append(file.read())
+    if not isinstance(status, int | None):
+        printed[1] += f"{status}\n"  # as Python prints it
+        status = 1
+    return CompletedProcess(command, status or 0, *printed)
