@@ -62,7 +62,7 @@ test: lint  ## lint and run the fast tests
 	$(BIN)/pytest -m "not slow and not slurm" --numprocesses auto --maxprocesses 4 \
 		--dist loadfile --no-loadscope-reorder
 
-testslow: install  ## run the tests that take minutes each
+testslow: install  ## run the tests that take long
 	$(BIN)/pytest -m slow --numprocesses auto --maxprocesses 2 --dist load
 
 test-slurm: install  ## run the workflow in a real SLURM on this machine (Debian or Ubuntu, as root)

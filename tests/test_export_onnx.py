@@ -44,7 +44,7 @@ def write(folder, stage, backbone, stride, **settings):
         ("segmentation", "tf_efficientnet_lite0", 32),
         ("segmentation", "resnet50", 8),
         ("cam", "vgg16", 8),
-        ("segmentation", "resnet38", 8),
+        pytest.param("segmentation", "resnet38", 8, marks=pytest.mark.slow),
     ],
 )
 @torch.no_grad()

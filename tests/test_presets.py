@@ -224,7 +224,8 @@ KEPT = {
 }
 
 
-@pytest.mark.parametrize("backbone", [pytest.param("resnet38", marks=pytest.mark.slow), "vgg16"])
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["resnet38", "vgg16"])
 def test_published_networks_give_maps_and_walk_without_training(backbone, devkit, tmp_path):
     """The release's two networks with random weights, in the file format of its day; on a CPU."""
     preset, layers, *heads = RELEASED[backbone]

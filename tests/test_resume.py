@@ -47,6 +47,7 @@ def steps_run(folder) -> int:
     return calls.stat().st_size if calls.exists() else 0
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_ends_as_an_unbroken_training(unbroken, tmp_path):
     """kill -9 after steps that are drawn from a seed, and at any moment of what follows them.
 
