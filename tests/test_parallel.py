@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,35 @@ def test_a_killed_process_is_reported(images):
         list(parallel.in_processes(call, images, processes=2))
 
 
+def process_and_power(base: int, exponent: int) -> tuple[int, int]:
+    time.sleep(0.05 * (base == 0))  # so that others overtake it
+    return os.getpid(), base**exponent
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_map_in_other_processes_is_a_map_to_several_threads(processes):
+    def cubes(first):
+        return list(refine_all(process_and_power, range(first, 9), [3] * 9))
+
+    with parallel.forked(processes) as refine_all, ThreadPoolExecutor(2) as threads:
+        for first, found in zip((0, 4), threads.map(cubes, (0, 4)), strict=True):
+            assert [power for _, power in found] == [0, 1, 8, 27, 64, 125, 216, 343, 512][first:]
+            assert {process == os.getpid() for process, _ in found} == {processes == 1}
+
+
+def kill_the_third(number: int) -> None:
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_of_a_map_is_reported():
+    with (
+        parallel.forked(2) as refine_all,
+        pytest.raises(UserError, match=r"process was killed: if memory ran out, give the job more"),
+    ):
+        list(refine_all(kill_the_third, range(4)))
+
+
 CALLER = """
 import os, signal, sys, time
 from types import SimpleNamespace
@@ -91,16 +121,22 @@ def call(row):
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 images = [SimpleNamespace(image=image) for image in ("a", *"b" * int(sys.argv[1]))]
-list(parallel.in_processes(call, images, processes=2))
+"""
+IN_PROCESSES = "list(parallel.in_processes(call, images, processes=2))"
+FORKED = """
+with parallel.forked(2) as refine_all:
+    list(refine_all(call, images))
 """
 
 
-@pytest.mark.parametrize("waiting", [1, 600])
+@pytest.mark.parametrize(
+    ("waiting", "how"), [(1, IN_PROCESSES), (600, IN_PROCESSES), (600, FORKED)]
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_processes_end_with_their_caller(number, waiting):
+def test_processes_end_with_their_caller(number, waiting, how):
     """Ctrl-C goes to the whole group of processes, Snakemake's signal to the script alone."""
     with subprocess.Popen(
-        [sys.executable, "-c", CALLER, str(waiting)],
+        [sys.executable, "-c", CALLER + how, str(waiting)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -11,7 +11,7 @@ from torch import nn
 from psa_core.delivery import prediction
 from psa_core.delivery.predict import DCRF
 from psa_core.delivery.prediction import Settings, predictor
-from psa_core.delivery.tiles import Window, in_tiles, windows
+from psa_core.delivery.tiles import Window, in_tiles, number_of_tiles, windows
 from psa_core.method import segmentation
 
 CPU = torch.device("cpu")
@@ -45,7 +45,9 @@ def test_tiles_put_together_are_the_image(rng, batch):
         sizes.append(len(crops))
         return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
 
-    for place, part in in_tiles(predict, image, tile=16, batch=batch):
+    tiles = list(in_tiles(predict, image, tile=16, batch=batch))
+    assert len(tiles) == number_of_tiles((37, 50), 16) == 3 * 4
+    for place, part in tiles:
         whole[:, *place] = part
     np.testing.assert_array_equal(whole, image.transpose(2, 0, 1))
     assert max(sizes) == min(batch, 3 * 4)  # starts at 0, 12, 21 and 0, 12, 24, 34

@@ -13,10 +13,11 @@ from scipy import ndimage
 
 from psa_core.datasets.index import ImageRow
 from psa_core.delivery.images import file_name
-from psa_core.delivery.tiles import in_tiles
+from psa_core.delivery.tiles import in_tiles, number_of_tiles
 from psa_core.method import segmentation
-from psa_core.runtime import inference
+from psa_core.runtime import inference, logs
 from psa_core.runtime.artifacts import VOC_PALETTE
+from psa_core.runtime.parallel import Map
 
 Probabilities = Callable[[Sequence[np.ndarray]], torch.Tensor]
 
@@ -47,16 +48,27 @@ class Prediction(NamedTuple):
 
 
 def predictor(
-    network: torch.nn.Module, settings: Settings, device: torch.device, *, keep: bool
+    network: torch.nn.Module,
+    settings: Settings,
+    device: torch.device,
+    *,
+    keep: bool,
+    refine_all: Map = map,
 ) -> Callable[[Sequence[ImageRow], Sequence[np.ndarray]], list[Prediction]]:
     """The function that `inference.predictions` needs.
 
     keep: whether to keep the probabilities of all classes.
+    refine_all: see `segmentation.probabilities`.
     """
 
     def probabilities(images: Sequence[np.ndarray]) -> torch.Tensor:
         return segmentation.probabilities(
-            network, images, scales=settings.scales, flip=settings.flip, dcrf=settings.dcrf
+            network,
+            images,
+            scales=settings.scales,
+            flip=settings.flip,
+            dcrf=settings.dcrf,
+            refine_all=refine_all,
         )
 
     def predict(rows: Sequence[ImageRow], images: Sequence[np.ndarray]) -> list[Prediction]:
@@ -87,13 +99,15 @@ def _in_tiles(
     size = image.shape[:2]
     labels, confidence, kept = np.empty(size, np.uint8), np.empty(size, np.uint8), None
     batch = max(1, inference.BATCH_PIXELS // tile**2) if device.type == "cuda" else 1
-    for place, part in in_tiles(probabilities, image, tile=tile, batch=batch):
-        reduced = _reduced(part, part.shape[1:], keep)
-        labels[place], confidence[place] = reduced.labels, reduced.confidence
-        if keep:
-            if kept is None:
-                kept = np.empty((len(part), *size), np.float16)
-            kept[:, *place] = reduced.probabilities
+    with inference.side_by_side(device) as workers:
+        tiles = in_tiles(probabilities, image, tile=tile, batch=batch, each=workers.map)
+        for place, part in logs.progress(tiles, total=number_of_tiles(size, tile), label="tiles"):
+            reduced = _reduced(part, part.shape[1:], keep)
+            labels[place], confidence[place] = reduced.labels, reduced.confidence
+            if keep:
+                if kept is None:
+                    kept = np.empty((len(part), *size), np.float16)
+                kept[:, *place] = reduced.probabilities
     return Prediction(labels, confidence, kept)
 
 

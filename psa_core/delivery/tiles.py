@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from psa_core.runtime.parallel import Map
+
 
 class Window(NamedTuple):
     """One tile along one axis, in pixels: the predicted range and the part of it that is kept."""
@@ -45,22 +47,33 @@ def windows(length: int, tile: int) -> list[Window]:
     return [Window(*each) for each in zip(starts, stops, bounds[:-1], bounds[1:], strict=True)]
 
 
+def number_of_tiles(size: tuple[int, int], tile: int) -> int:
+    """Number of tiles of an image of a size (height, width)."""
+    height, width = size
+    return len(windows(height, tile)) * len(windows(width, tile))
+
+
 def in_tiles(
     predict: Callable[[Sequence[np.ndarray]], torch.Tensor],
     image: np.ndarray,
     *,
     tile: int,
     batch: int,
+    each: Map = map,
 ) -> Iterator[tuple[tuple[slice, slice], torch.Tensor]]:
     """(rows and columns of the image, predictions for them) of each tile of an image.
 
     predict: takes tiles uint8 [h, w, 3] of equal size, returns float [B, L, h, w].
     image: uint8 [H, W, 3]. tile: side in pixels. batch: number of tiles per call.
+    each: makes the calls; `map`, or that of a pool of threads.
     """
     rows, columns = (windows(length, tile) for length in image.shape[:2])
     pairs = list(itertools.product(rows, columns))
-    for first in range(0, len(pairs), batch):
-        group = pairs[first : first + batch]
-        crops = [image[row.predicted, column.predicted] for row, column in group]
-        for (row, column), each in zip(group, predict(crops), strict=True):
-            yield (row.kept, column.kept), each[:, row.kept_in_tile, column.kept_in_tile]
+    groups = [pairs[first : first + batch] for first in range(0, len(pairs), batch)]
+
+    def predicted(group: list[tuple[Window, Window]]) -> torch.Tensor:
+        return predict([image[row.predicted, column.predicted] for row, column in group])
+
+    for group, found in zip(groups, each(predicted, groups), strict=True):
+        for (row, column), part in zip(group, found, strict=True):
+            yield (row.kept, column.kept), part[:, row.kept_in_tile, column.kept_in_tile]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from psa_core.method.dcrf import dense_crf
 from psa_core.networks.backbone import scaled, to_batch
 from psa_core.runtime.artifacts import IGNORE
 from psa_core.runtime.compute import batch_mean, check_finite, half_precision
+from psa_core.runtime.parallel import Map
 
 LEAST_PROBABILITY = 0.1
 
@@ -38,16 +40,19 @@ def predict(
     scales: Sequence[float],
     flip: bool,
     dcrf: dict | None = None,
+    refine_all: Map = map,
     size: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """Predict label maps: the most probable class of each pixel.
 
-    images, scales, flip, dcrf: see `probabilities`.
+    images, scales, flip, dcrf, refine_all: see `probabilities`.
     size: (height, width) of the label maps; None: those of the images.
     Returns uint8 [B, *size] class indices, 0 background; of equal probabilities the first wins.
     Raises ValueError if the network's outputs are not finite.
     """
-    found = probabilities(network, images, scales=scales, flip=flip, dcrf=dcrf)
+    found = probabilities(
+        network, images, scales=scales, flip=flip, dcrf=dcrf, refine_all=refine_all
+    )
     size = size or images[0].shape[:2]
     # One image at a time: photographs may be far larger than what the network saw of them.
     return np.concatenate([best_class(each[None], size)[0].cpu().numpy() for each in found])
@@ -61,6 +66,7 @@ def probabilities(
     scales: Sequence[float],
     flip: bool,
     dcrf: dict | None = None,
+    refine_all: Map = map,
 ) -> torch.Tensor:
     """Class probabilities, averaged over scales.
 
@@ -68,6 +74,7 @@ def probabilities(
     flip: also average over the mirror image.
     dcrf: keyword arguments of `dense_crf`, which refines the averages; skipped if None or if
     iterations is 0.
+    refine_all: `map`, or that of `parallel.forked`, since a dense CRF keeps one core busy.
     Returns float32 [B, C + 1, H, W] on the network's device, background first; the sum over the
     classes is 1.
     Raises ValueError if the network's outputs are not finite.
@@ -90,8 +97,8 @@ def probabilities(
     found = total / len(scales)
     if not dcrf or not dcrf["iterations"]:
         return found
-    refined = [refine(*each, **dcrf) for each in zip(images, found.cpu().numpy(), strict=True)]
-    return torch.from_numpy(np.stack(refined)).to(device)
+    refined = refine_all(partial(refine, **dcrf), images, found.cpu().numpy())
+    return torch.from_numpy(np.stack(list(refined))).to(device)
 
 
 def best_class(

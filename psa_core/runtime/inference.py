@@ -30,7 +30,7 @@ def predictions(
     *,
     longest_side: int | None = None,
     batch: int | None = None,
-    side_by_side: int = SIDE_BY_SIDE,
+    streams: int = SIDE_BY_SIDE,
 ) -> Iterator[tuple[ImageRow, Result]]:
     """(row, prediction) of each row of an index.
 
@@ -38,21 +38,15 @@ def predictions(
     It runs in other threads than the caller.
     longest_side: images are first resized to it, in pixels; None: no resizing.
     device: a GPU gets batches of up to BATCH_PIXELS, which changes the order of the rows. On a CPU
-    batches are not faster; it gets `side_by_side` images at once, which share torch's threads.
+    batches are not faster; it gets `streams` images at once, which share torch's threads.
     batch: maximum number of images per batch, in place of BATCH_PIXELS.
     Meanwhile the next READERS batches are decoded. An error in predict gets a note of its images.
     Raises DatasetError naming an image that cannot be decoded, ValueError naming one whose size
     differs from the index.
     """
-    threads = torch.get_num_threads()
-    is_gpu = device.type == "cuda"
-    streams = 1 if is_gpu else min(side_by_side, threads)
-    pixels = sys.maxsize if batch else BATCH_PIXELS if is_gpu else 1
+    pixels = sys.maxsize if batch else BATCH_PIXELS if device.type == "cuda" else 1
     waiting: deque[tuple[list[ImageRow], Future]] = deque()
-    with (
-        ThreadPoolExecutor(READERS) as readers,
-        ThreadPoolExecutor(streams, "", torch.set_num_threads, (threads // streams,)) as workers,
-    ):
+    with ThreadPoolExecutor(READERS) as readers, side_by_side(device, streams) as workers:
         for rows in batches(images, pixels, batch, longest_side):
             reading = readers.submit(_read, rows, longest_side)
             waiting.append((rows, workers.submit(_predict, predict, rows, reading)))
@@ -60,6 +54,13 @@ def predictions(
                 yield from _results(*waiting.popleft())
         while waiting:
             yield from _results(*waiting.popleft())
+
+
+def side_by_side(device: torch.device, streams: int = SIDE_BY_SIDE) -> ThreadPoolExecutor:
+    """Threads for a device: one for a GPU, up to `streams` that share the cores of a CPU."""
+    threads = torch.get_num_threads()
+    streams = 1 if device.type == "cuda" else min(streams, threads)
+    return ThreadPoolExecutor(streams, "", torch.set_num_threads, (threads // streams,))
 
 
 def _read(rows: Sequence[ImageRow], longest_side: int | None) -> list[np.ndarray]:
