@@ -26,20 +26,6 @@ sys.path.insert(0, str(ROOT / "tests"))
 from workflow_runs import BIN, jobs_of, stub_project  # noqa: E402
 
 STAGES = ("cam", "affinity", "segmentation")
-# Snakemake, but scripts run in its own process: most of a stub's time is that of starting Python.
-IN_PROCESS = """
-from snakemake import cli, script
-
-
-def evaluate(job, edit=False):
-    exec(job.source, {"snakemake": job})
-    if job.bench_record:  # the rule has a benchmark
-        job.bench_record.running_time = 0
-
-
-script.PythonScript.evaluate = evaluate
-cli.main()
-"""
 
 
 def make_devkit(root: Path, train: int, val: int) -> None:
@@ -78,8 +64,8 @@ def write_config(path: Path) -> None:
 
 def timed(what: str, folder: Path, *arguments: str, in_process: bool = False) -> None:
     """Run Snakemake in the folder and print what it cost. Raises RuntimeError where it fails."""
-    command = [sys.executable, "-c", IN_PROCESS] if in_process else [str(BIN / "snakemake")]
-    command += ["--cores", "2", *arguments]
+    here = [sys.executable, str(ROOT / "tests/in_process.py")]
+    command = [*(here if in_process else [str(BIN / "snakemake")]), "--cores", "2", *arguments]
     command += ["--configfile", "config/voc12_resnet50.yaml", "config/scale.yaml"]
     environment = os.environ | {"PYTHONPATH": str(folder)}  # psa_core is the copy
     start, before = time.perf_counter(), os.times()

@@ -11,22 +11,26 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from subprocess import CompletedProcess
 
+from in_process import run_scripts_here
+
 IMPORTED = ["pytest", "snakemake.cli", "snakemake.report.html_reporter", "jsonschema", "PIL.Image"]
 
 
-def snakemake_of(*runs: tuple[Path, Sequence[str]]) -> list[CompletedProcess]:
+def snakemake_of(*runs: tuple[Path, Sequence[str]], stubs: bool = False) -> list[CompletedProcess]:
     """Run Snakemake several times, two at a time.
 
-    runs: (folder of the Snakefile and of its psa_core, arguments).
+    runs: (folder of the Snakefile and of its psa_core, arguments). stubs: the scripts are stubs.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
     with ProcessPoolExecutor(2, mp_context=context, max_tasks_per_child=1) as pool:
-        started = [pool.submit(_main, *each, dict(os.environ)) for each in runs]
+        started = [pool.submit(_main, *each, dict(os.environ), stubs) for each in runs]
         return [each.result() for each in started]
 
 
-def _main(project: Path, arguments: Sequence[str], environment: dict[str, str]) -> CompletedProcess:
+def _main(
+    project: Path, arguments: Sequence[str], environment: dict[str, str], stubs: bool
+) -> CompletedProcess:
     """Snakemake's outcome; it takes this process's standard output for good."""
     os.environ.clear()
     os.environ.update(environment)
@@ -35,6 +39,8 @@ def _main(project: Path, arguments: Sequence[str], environment: dict[str, str]) 
     sys.argv = ["snakemake", *command]
     from snakemake.cli import main
 
+    if stubs:
+        run_scripts_here()
     status = 0
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         os.dup2(out.fileno(), 1)

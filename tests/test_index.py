@@ -314,7 +314,7 @@ def test_images_of_any_mode_are_read_as_rgb(folder, root, mode, name):
 def test_an_image_of_sixteen_bits_is_refused(folder, root):
     Image.fromarray(np.zeros((40, 40), np.uint16)).save(root / "images/cats/y.PNG")
     message = problems_of(index.describe_images, folder, ["cats__y"])
-    assert "cats/y.PNG: pixels of mode I;16: save it with 8 bits" in message
+    assert "cats/y.PNG: has more than 8 bits per channel: save it with 8 bits" in message
 
 
 def test_a_turned_image_and_its_mask(folder, root):

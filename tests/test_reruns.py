@@ -44,6 +44,8 @@ CHANGES = {
     "dataset.separator": {"dataset.labels": "other.csv", "dataset.separator": ";"},
     "dataset.mask_values": {"dataset.mask_values": {0: "background", 1: "dog", 2: "cat"}},
     "dataset.masks": {"dataset.masks": "SegmentationClass/../SegmentationClass"},
+    "dataset.bands": {"dataset.bands": [3, 2, 1]},
+    "dataset.value_range": {"dataset.value_range": [0, 200]},
     "dataset.images": {"dataset.images": "JPEGImages/../JPEGImages"},
     "dataset.limit": {"dataset.limit": 6},
     "dataset.decisions": {"dataset.decisions": "decisions.csv"},

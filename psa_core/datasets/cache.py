@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from psa_core.datasets.bands import AS_STORED, Reading
 from psa_core.datasets.decode import read_image
 from psa_core.datasets.index import resized
 from psa_core.errors import UserError
@@ -21,17 +22,18 @@ def write_cache(
     *,
     longest_side: int | None,
     threads: int,
+    reading: Reading = AS_STORED,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Decode images into one file, each as uint8 [H, W, 3] in one chunk.
 
     longest_side: images with a longer side are reduced to it, in pixels; None reduces none.
-    progress: called with (images done, total) after each image.
+    reading: of the images. progress: called with (images done, total) after each image.
     Raises DatasetError naming an image that cannot be decoded.
     """
 
     def read(path: str) -> np.ndarray:
-        return reduced(read_image(path), longest_side)
+        return reduced(read_image(path, reading), longest_side)
 
     remove_left(cache)
     with (

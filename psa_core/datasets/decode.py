@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from psa_core.datasets.bands import AS_STORED, DEEP, Reading, has_tiff, read_values, to_rgb
 from psa_core.datasets.formats.source import DatasetError
 from psa_core.runtime.files import content_of, refusal
 
@@ -31,37 +32,46 @@ LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
 GREY_BITS = {"1": 1, "L;2": 2, "L;4": 4}  # Pillow spreads such values over 0..255
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, reading: Reading = AS_STORED) -> np.ndarray:
     """Image as RGB, uint8 [H, W, 3], writable, upright.
 
     Grey, palette, RGBA and CMYK images are converted.
-    Raises DatasetError, with the path, where the file cannot be decoded.
+    reading: which bands and values are taken; see `bands.to_rgb`.
+    Raises DatasetError, with the path, where the file cannot be decoded or read so.
     """
+    if reading != AS_STORED:
+        return _read_values(path, path, reading)
     image = _decode(path, path)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def examine(
-    path: str | Path, content: io.BytesIO | None = None
+    path: str | Path, content: io.BytesIO | None = None, reading: Reading = AS_STORED
 ) -> tuple[tuple[int, int] | None, list[str]]:
     """Decode an image and return its (width, height) and why a network cannot take it.
 
     content: of the file, if it has been read. The size is None if it cannot be decoded.
-    Each problem has file, value and remedy: damaged, a side below SMALLEST_SIDE, no 8-bit channels.
+    reading: as for `read_image`.
+    Each problem has file, value and remedy: damaged, a side below SMALLEST_SIDE, no 8-bit channels,
+    bands or values that the reading does not fit.
     """
+    problems = []
     try:
-        image = _decode(path, content or path)
+        if reading != AS_STORED:
+            height, width = _read_values(path, content or path, reading).shape[:2]
+        else:
+            image = _decode(path, content or path)
+            width, height = image.size
+            if image.mode.startswith(("I", "F")) or image.info["deep"]:
+                problems.append(f"{path}: has more than 8 bits per channel: {DEEP}")
     except DatasetError as error:
         return None, [str(error)]
-    problems = []
-    if min(image.size) < SMALLEST_SIDE:
+    if min(width, height) < SMALLEST_SIDE:
         problems.append(
-            f"{path}: {image.width} x {image.height} pixels: each side needs at least "
-            f"{SMALLEST_SIDE}; enlarge it or leave it out"
+            f"{path}: {width} x {height} pixels: each side needs at least {SMALLEST_SIDE}; enlarge "
+            "it or leave it out"
         )
-    if image.mode.startswith(("I", "F")):
-        problems.append(f"{path}: pixels of mode {image.mode}: save it with 8 bits per channel")
-    return image.size, problems
+    return (width, height), problems
 
 
 def upright_size(path: str | Path) -> tuple[int, int] | None:
@@ -137,7 +147,12 @@ def _header(path: str | Path) -> tuple[tuple[int, int], tuple[int, int], int] | 
             sizes = (image.size, other) if image.format == "TIFF" else (other, image.size)
             return *sizes, orientation
     except Exception:  # as in `_decode`
+        pass
+    try:  # Pillow knows no TIFF of many bands
+        height, width, _ = read_values(path, path).shape
+    except DatasetError:
         return None
+    return (width, height), (width, height), 1
 
 
 def _orientation(image: Image.Image) -> int:
@@ -149,11 +164,28 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
+def _read_values(
+    path: str | Path, content: str | Path | io.BytesIO, reading: Reading
+) -> np.ndarray:
+    """uint8 [H, W, 3] by a reading, upright."""
+    if reason := None if isinstance(content, io.BytesIO) else refusal(path):
+        raise DatasetError(f"{path}: cannot be decoded ({reason}): replace the file")
+    image = to_rgb(path, read_values(path, content), reading)
+    if isinstance(content, io.BytesIO):
+        content.seek(0)
+    try:
+        with Image.open(content) as header:
+            turn = TURNS.get(_orientation(header))
+    except UnidentifiedImageError:  # many bands
+        turn = None
+    return image if turn is None else np.array(Image.fromarray(image).transpose(turn))
+
+
 def _decode(path: str | Path, content: str | Path | io.BytesIO) -> Image.Image:
     """The decoded image in its own mode, upright.
 
-    Its `info` holds `turned`, whether it has an orientation of its own, `bits` of a grey pixel, and
-    the `format` of the file.
+    Its `info` holds `turned`, whether it has an orientation of its own, `bits` of a grey pixel, the
+    `format` of the file, and `deep`, whether Pillow has shortened its values to 8 bits.
     """
     if reason := None if isinstance(content, io.BytesIO) else refusal(path):
         raise DatasetError(f"{path}: cannot be decoded ({reason}): replace the file")
@@ -169,9 +201,12 @@ def _decode(path: str | Path, content: str | Path | io.BytesIO) -> Image.Image:
                 "turned": orientation in TURNS,
                 "bits": GREY_BITS.get(str(mode), 8),
                 "format": image.format,
+                "deep": ";16" in mode,
             }
             return upright
     except Exception as error:  # Pillow's decoders raise a dozen types on damaged files
+        if isinstance(error, UnidentifiedImageError) and has_tiff(content):
+            to_rgb(path, read_values(path, content), AS_STORED)  # raises, of many bands
         reason = _reason(content, error)
         raise DatasetError(f"{path}: cannot be decoded ({reason}): replace the file") from error
 

@@ -18,7 +18,8 @@ import pandas as pd
 from PIL import Image
 
 from psa_core.datasets import formats
-from psa_core.datasets.decode import examine, upright_size
+from psa_core.datasets.bands import Reading, reading_of
+from psa_core.datasets.decode import examine, read_image, upright_size
 from psa_core.datasets.formats.source import DatasetError, Source, fail, union
 from psa_core.datasets.masks import checked_mask, size_problems
 from psa_core.errors import UserError
@@ -31,7 +32,7 @@ class ImageRow(NamedTuple):
 
     image: its id. path: of the file. sha256: digest of the file's contents, hexadecimal.
     labels: class names in class order. classes: their indices 1..C. Both are empty for an image
-    that is only in test. height, width: in pixels.
+    that is only in test. height, width: in pixels. bands, value_range: see `bands.Reading`.
     """
 
     image: str
@@ -41,6 +42,16 @@ class ImageRow(NamedTuple):
     classes: tuple[int, ...]
     height: int
     width: int
+    bands: tuple[int, ...] = ()
+    value_range: tuple[float, ...] = ()
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(self.bands, self.value_range)
+
+    def read(self) -> np.ndarray:
+        """The image, uint8 [H, W, 3]; see `decode.read_image`."""
+        return read_image(self.path, self.reading)
 
 
 def describe_images(
@@ -55,12 +66,12 @@ def describe_images(
     dataset: the config section of that name. images: their ids.
     threads: number of images decoded at once.
     progress: called with (images done, total) after each image.
-    Returns the columns of `ImageRow`, labels and classes joined by ";".
+    Returns the columns of `ImageRow`, tuples joined by ";".
     Raises DatasetError for all problems together, each with file, value and remedy: an image that
     cannot be decoded, is smaller than SMALLEST_SIDE, has no 8-bit channels or another size than its
     mask, or whose annotation cannot be used. Problems of the lists come first, alone.
     """
-    source = _read_source(dataset, images)
+    source, reading = _read_source(dataset, images), reading_of(dataset)
     problems: list[str] = []
     unread = {i: source.annotations[i] for i in images if i in source.annotations}
     labels = {image: source.labels.get(image, []) for image in images}
@@ -68,12 +79,13 @@ def describe_images(
         labels |= formats.FORMATS[dataset["format"]].read_annotations(unread, problems)
     rows = []
     with ThreadPoolExecutor(threads) as pool:  # Pillow decodes without the interpreter's lock
-        described = pool.map(partial(_describe, source), images)
+        described = pool.map(partial(_describe, source, reading), images)
         for done, (image, (digest, size, found)) in enumerate(zip(images, described, strict=True)):
             problems += found
             classes = [source.names.index(name) + 1 for name in labels[image]]
             shown = ";".join(labels[image]), ";".join(map(str, classes))
-            rows.append((image, source.images[image], digest, *shown, *size))
+            read = (";".join(map(str, each)) for each in reading)
+            rows.append((image, source.images[image], digest, *shown, *size, *read))
             if progress:
                 progress(done + 1, len(images))
     if problems:
@@ -95,7 +107,7 @@ def read_images(
     """
     paths = [tables] if isinstance(tables, str | Path) else tables
     wanted = {only} if only else None if listed is None else set(listed)
-    texts = dict.fromkeys(("image", "path", "sha256", "labels", "classes"), str)
+    texts = dict.fromkeys(ImageRow._fields, str) | {"height": int, "width": int}
     rows = [
         ImageRow(
             row.image,
@@ -105,6 +117,8 @@ def read_images(
             tuple(map(int, filter(None, row.classes.split(";")))),
             row.height,
             row.width,
+            tuple(map(int, filter(None, row.bands.split(";")))),
+            tuple(map(float, filter(None, row.value_range.split(";")))),
         )
         for path in paths
         for row in pd.read_csv(path, dtype=texts, keep_default_na=False).itertuples(index=False)
@@ -186,14 +200,16 @@ def _read_source(dataset: dict, images: Sequence[str]) -> Source:
     return source
 
 
-def _describe(source: Source, image: str) -> tuple[str, tuple[int, int], list[str]]:
+def _describe(
+    source: Source, reading: Reading, image: str
+) -> tuple[str, tuple[int, int], list[str]]:
     """(SHA-256, (height, width), problems) of an image, whose mask must have its size."""
     path = source.images[image]
     if reason := refusal(path):
         return "", (0, 0), [f"{path}: {reason}: restore the file or correct the lists"]
     content = Path(path).read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    size, problems = examine(path, io.BytesIO(content))
+    size, problems = examine(path, io.BytesIO(content), reading)
     if size is None:
         return digest, (0, 0), problems
     if mask := source.masks.get(image):

@@ -65,6 +65,7 @@ class Inventory:
         values = {index: v for v, index, _ in reversed(source.coding) if isinstance(v, int)}
         self.mask_values = [values.get(index, index) for index in range(len(source.names) + 1)]
         self._source, self._digests = source, digests
+        self._reading = [dataset.get("bands"), dataset.get("value_range")]
         digits = len(str(dataset["shards"] - 1))
         self._shard_of: dict[str, dict[str, str]] = {}  # by part and image
         self._shards: dict[str, list[str]] = {}
@@ -115,7 +116,7 @@ class Inventory:
                 source.labels.get(image) or self._contents.get(source.annotations.get(image, ""))
                 for image in images
             ]
-            about: object = [source.names, labels]
+            about: object = [source.names, labels, self._reading]
         else:
             files = source.masks
             images = self.masked_of(shard)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from psa_core.datasets.bands import reading_of
 from psa_core.datasets.index import ImageRow
 from psa_core.delivery.images import (
     check_images,
@@ -62,7 +63,8 @@ def run(options: argparse.Namespace) -> int:
         )
     check_longest_side(options.longest_side)
     images = find_images(options.images, listed=options.list)
-    rows, problems = check_images(images, threads=options.threads)
+    reading = reading_of(metadata.get("images", {}))
+    rows, problems = check_images(images, threads=options.threads, reading=reading)
     device = open_device(options.device, options.threads)
     network = read_network(options.network, device)
     longest_side = options.longest_side

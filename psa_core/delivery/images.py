@@ -6,8 +6,10 @@ import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+from psa_core.datasets.bands import AS_STORED, Reading
 from psa_core.datasets.decode import examine
 from psa_core.datasets.formats.source import IMAGE_SUFFIXES, PROBLEMS_SHOWN, DatasetError
 from psa_core.datasets.index import ImageRow
@@ -104,11 +106,15 @@ def _listed(listed: str | Path | None, problems: list[str]) -> Iterator[tuple[st
 
 
 def check_images(
-    images: dict[str, Path], *, threads: int, progress: Callable[[int, int], None] | None = None
+    images: dict[str, Path],
+    *,
+    threads: int,
+    reading: Reading = AS_STORED,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[ImageRow], list[str]]:
     """Decode images once, so that a damaged one is known before hours of work.
 
-    images: paths by name. threads: number of images decoded at once.
+    images: paths by name. threads: number of images decoded at once. reading: of the images.
     progress: called with (images done, total) after each.
     Returns a row for each usable image, and what is wrong with the others, each with file, value
     and remedy.
@@ -116,11 +122,16 @@ def check_images(
     rows: list[ImageRow] = []
     problems: list[str] = []
     with ThreadPoolExecutor(threads) as pool:
-        examined = zip(images.items(), pool.map(examine, images.values()), strict=True)
+        examined = zip(
+            images.items(),
+            pool.map(partial(examine, reading=reading), images.values()),
+            strict=True,
+        )
         for done, ((name, path), (size, found)) in enumerate(examined, start=1):
             problems += found
             if size and not found:
-                rows.append(ImageRow(name, os.fspath(path), "", (), (), size[1], size[0]))
+                about = (os.fspath(path), "", (), (), size[1], size[0])
+                rows.append(ImageRow(name, *about, *reading))
             if progress:
                 progress(done, len(images))
     return rows, problems

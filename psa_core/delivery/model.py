@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from psa_core.datasets.bands import reading_of
 from psa_core.networks.files import read_tensors, write_tensors
 from psa_core.networks.metadata import read_metadata
 from psa_core.runtime.artifacts import replacing
@@ -68,7 +69,7 @@ def card(metadata: dict, name: str) -> str:
             [
                 f"- Data set: {metadata.get('dataset', 'unknown')}",
                 f"- Network: {settings.get('architecture')} on {settings['backbone']}",
-                f"- Input: RGB images, {_input(metadata['inference'])}",
+                f"- Input: {_pixels(metadata.get('images', {}))}, {_input(metadata['inference'])}",
                 f"- Seed: {metadata.get('seed', 'unknown')}",
                 "- Versions: " + ", ".join(f"{name} {v}" for name, v in sorted(versions.items())),
                 f"- Licence: {metadata['licence'] or 'not stated'}",
@@ -78,6 +79,14 @@ def card(metadata: dict, name: str) -> str:
         _scores(metadata["metrics"]),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _pixels(images: dict) -> str:
+    bands, value_range = reading_of(images)
+    pixels = f"bands {', '.join(map(str, bands))} as RGB" if bands else "RGB images"
+    if value_range:
+        pixels += f" of the values {value_range[0]:g} (black) to {value_range[1]:g} (white)"
+    return pixels
 
 
 def _input(inference: dict) -> str:

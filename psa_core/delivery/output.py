@@ -12,7 +12,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from psa_core.datasets.decode import read_image
 from psa_core.datasets.index import ImageRow
 from psa_core.delivery.prediction import Prediction, Settings, overlay, record
 from psa_core.runtime.artifacts import replacing, write_array, write_label_map
@@ -107,7 +106,7 @@ def write(
     """Write the files of an image's prediction, those of `paths` alone."""
     if "overlays" in paths:
         with replacing(paths["overlays"]) as temporary:
-            overlay(read_image(row.path), prediction.labels).save(temporary)
+            overlay(row.read(), prediction.labels).save(temporary)
     if "confidence" in paths:
         with replacing(paths["confidence"]) as temporary:
             Image.fromarray(prediction.confidence).save(temporary)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from psa_core.datasets.bands import reading_of
 from psa_core.datasets.index import ImageRow
 from psa_core.delivery import output
 from psa_core.delivery.images import (
@@ -108,7 +109,10 @@ def run(options: argparse.Namespace) -> int:
     if settings.tile:
         Image.MAX_IMAGE_PIXELS = None  # Pillow's limit, against hostile files, is 179 megapixels
     rows, problems = check_images(
-        waiting, threads=options.threads, progress=logs.counter("checked images")
+        waiting,
+        threads=options.threads,
+        reading=reading_of(metadata.get("images", {})),
+        progress=logs.counter("checked images"),
     )
     if rows:
         with forked(options.threads if settings.dcrf else 1) as refine_all:

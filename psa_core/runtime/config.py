@@ -333,6 +333,11 @@ def _conflicts(config: dict) -> Iterator[str]:
             "dataset.mask_values: only for dataset.format: folder, as VOC's masks have values of "
             "their own; remove the key"
         )
+    if (values := dataset["value_range"]) and values[0] >= values[1]:
+        yield (
+            f"dataset.value_range: {values}; the value of black comes first and is below that of "
+            "white"
+        )
     if not dataset["root"]:
         yield (
             "dataset.root: missing; set it to the folder of the data set, in the config file or "

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from psa_core.datasets.decode import read_image
 from psa_core.datasets.index import ImageRow, resized, resized_size
 from psa_core.errors import UserError
 
@@ -66,7 +65,7 @@ def side_by_side(device: torch.device, streams: int = SIDE_BY_SIDE) -> ThreadPoo
 def _read(rows: Sequence[ImageRow], longest_side: int | None) -> list[np.ndarray]:
     images = []
     for row in rows:
-        image = read_image(row.path)
+        image = row.read()
         if image.shape[:2] != (row.height, row.width):
             raise UserError(
                 f"{row.path}: {image.shape[1]} x {image.shape[0]} pixels, but {row.width} x "

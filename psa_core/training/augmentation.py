@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from psa_core.datasets.bands import AS_STORED, Reading
 from psa_core.datasets.cache import read_cached
 from psa_core.datasets.decode import read_image
 from psa_core.runtime.artifacts import IGNORE, read_label_map
@@ -69,6 +70,7 @@ class TrainingImages(Dataset):
     transform: of an image alone, or of an image and its label map; see `training_transform`.
     cache: file written by `cache.write_cache` and read in place of `paths`. It may hold smaller
     images; label maps are then resized to match.
+    reading: of the image files.
     Raises DatasetError or ValueError, naming the file, if one cannot be read.
     """
 
@@ -80,18 +82,21 @@ class TrainingImages(Dataset):
         *,
         seed: int,
         cache: str | Path | None = None,
+        reading: Reading = AS_STORED,
     ):
-        self.paths, self.targets = list(paths), list(targets)
+        self.paths, self.targets, self.reading = list(paths), list(targets), reading
         self.transform, self.seed, self.cache = transform, seed, cache
 
     def __len__(self) -> int:
         return len(self.paths)
 
+    def _read(self, path: str | Path) -> np.ndarray:
+        return read_cached(self.cache, path) if self.cache else read_image(path, self.reading)
+
     def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Sample (epoch, i): image float [3, S, S] in [0, 1], labels [C] or map int64 [S, S]."""
         epoch, i = key
-        path = self.paths[i]
-        pixels = read_cached(self.cache, path) if self.cache else read_image(path)
+        pixels = self._read(self.paths[i])
         image = tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1))
         target = self.targets[i]
         with torch.random.fork_rng(devices=[]):

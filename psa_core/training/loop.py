@@ -103,10 +103,10 @@ def train(
     if run_in_tasks(machine.launcher, machine.devices, machine.nodes):
         return
     network, training, seed = settings["network"], dict(settings["training"]), settings["seed"]
-    paths = [row.path for row in examples.images]
+    paths, reading = [row.path for row in examples.images], examples.images[0].reading
     cached_side = examples.cache and longest_side_of(examples.cache)
     stamp = [stage, settings, list(examples.classes), paths, cached_side]
-    stamp += [[row.sha256 for row in examples.images], _digest(examples.targets)]
+    stamp += [reading._asdict(), [row.sha256 for row in examples.images], _digest(examples.targets)]
     transform = training_transform(
         **{key: training.pop(key) for key in ("crop_size", "longest_side", "color_jitter")}
     )
@@ -120,7 +120,9 @@ def train(
     table = fit(
         built,
         partial(losses, **settings["losses"]),
-        TrainingImages(paths, examples.targets, transform, seed=seed, cache=examples.cache),
+        TrainingImages(
+            paths, examples.targets, transform, seed=seed, cache=examples.cache, reading=reading
+        ),
         **training,
         machine=machine,
         folder=Path(outputs.checkpoints),
@@ -132,6 +134,7 @@ def train(
         "dataset": Path(examples.root).resolve().name,
         "seed": seed,
         "training": settings["training"],
+        "images": reading._asdict(),
     }
     write_network(outputs.network, built, stage, network, examples.classes, **about)
     write_table(outputs.losses, table)

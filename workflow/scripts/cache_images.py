@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
 longest_side = snakemake.params.longest_side
 with logs.stage(snakemake.log[0], longest_side=longest_side):
+    images = read_images(snakemake.input.images)
     write_cache(
         snakemake.output[0],
-        [row.path for row in read_images(snakemake.input.images)],
+        [row.path for row in images],
         longest_side=longest_side,
         threads=snakemake.threads,
+        reading=images[0].reading,
         progress=logs.counter("images"),
     )

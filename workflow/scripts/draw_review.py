@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from psa_core.datasets.decode import read_image
 from psa_core.datasets.index import read_images
 from psa_core.delivery.review.pictures import write_pictures
 from psa_core.runtime import logs, parallel
@@ -18,7 +17,7 @@ with logs.stage(snakemake.log[0]):
 
     def draw(row):
         labels = read_label_map(files.labels.format(row.image))
-        write_pictures(folder, row.image, read_image(row.path), labels)
+        write_pictures(folder, row.image, row.read(), labels)
 
     results = parallel.in_processes(draw, images, processes=snakemake.threads)
     for _ in logs.progress(results, total=len(images), label="images"):

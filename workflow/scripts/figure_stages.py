@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core.datasets.decode import read_image
 from psa_core.datasets.index import read_images
 from psa_core.evaluation import figures
 from psa_core.runtime import logs
@@ -27,7 +26,7 @@ with logs.stage(snakemake.log[0]):
     for row in read_images(snakemake.input.images, listed=snakemake.params.images):
         patterns = list(snakemake.params.labels)
         patterns += [snakemake.params.masks] if row.image in masked else []
-        image = read_image(row.path)
+        image = row.read()
         maps = read_array(snakemake.params.maps.format(row.image), len(row.classes))
         labels = [read_label_map(each.format(row.image), image.shape[:2]) for each in patterns]
         tinted = [figures.overlay(image, label_map) for label_map in labels]

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from psa_core.datasets.corrections import read_corrections
-from psa_core.datasets.decode import read_image
 from psa_core.datasets.index import read_images, resized
 from psa_core.method.affinity_labels import affinity_labels, with_true_mask
 from psa_core.runtime import artifacts, logs, parallel
@@ -26,7 +25,7 @@ with logs.stage(snakemake.log[0], settings=settings):
         if row.image in corrected:
             return artifacts.read_label_map(corrected[row.image], size)
         maps = artifacts.read_array(snakemake.params.maps.format(row.image), len(row.classes))
-        image = resized(read_image(row.path), longest_side)
+        image = resized(row.read(), longest_side)
         labels = affinity_labels(image, maps, row.classes, size=size, **settings)
         if row.image not in masked:
             return labels

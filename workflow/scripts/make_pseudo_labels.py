@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core.datasets.decode import read_image
 from psa_core.datasets.index import read_images, resized
 from psa_core.evaluation.label_check import check, joined
 from psa_core.method.pseudo_labels import pseudo_labels
@@ -19,7 +18,7 @@ with logs.stage(snakemake.log[0], settings=settings):
 
     def label(row):
         scores = read_array(snakemake.params.scores.format(row.image), len(row.classes) + 1)
-        image = resized(read_image(row.path), longest_side)
+        image = resized(row.read(), longest_side)
         size = row.height, row.width
         labels = pseudo_labels(image, scores, row.classes, size=size, **settings)
         return labels, check(row, labels, scores)

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core.datasets.decode import read_image
 from psa_core.datasets.index import read_images
 from psa_core.evaluation.superpixels import superpixel_labels
 from psa_core.runtime import logs
@@ -18,6 +17,6 @@ with logs.stage(snakemake.log[0], settings=settings):
     images = read_images(snakemake.input.images, only=only, listed=listed)
     for row in logs.progress(images, total=len(images), label="images"):
         maps = read_array(snakemake.params.maps.format(row.image), len(row.classes))
-        labels = superpixel_labels(read_image(row.path), maps, row.classes, **settings)
+        labels = superpixel_labels(row.read(), maps, row.classes, **settings)
         write_label_map(pattern.format(row.image), labels)
     write_manifest(snakemake.output.get("manifest"), pattern, [row.image for row in images])

@@ -1,0 +1,107 @@
+"""Images of other pixels than 8-bit RGB: some bands of many, 16-bit and float values."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from psa_core.datasets.formats.source import DatasetError
+
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+DEEP = "save it with 8 bits, or set dataset.value_range to the values of black and of white"
+
+
+class Reading(NamedTuple):
+    """How the pixels of all images of a data set become 8-bit RGB.
+
+    bands: numbers, from 1, of the bands that are taken for red, green and blue; (): the image is
+    grey or RGB.
+    value_range: the values that become 0 and 255, and all beyond them with them; (): 8 bits.
+    """
+
+    bands: tuple[int, ...] = ()
+    value_range: tuple[float, ...] = ()
+
+
+AS_STORED = Reading()
+
+
+def reading_of(dataset: dict) -> Reading:
+    """The reading of a data set, from the config section of that name."""
+    return Reading(tuple(dataset.get("bands") or ()), tuple(dataset.get("value_range") or ()))
+
+
+def has_tiff(content: str | Path | io.BytesIO) -> bool:
+    if isinstance(content, io.BytesIO):
+        return content.getvalue()[:4] in TIFF
+    with open(content, "rb") as file:
+        return file.read(4) in TIFF
+
+
+def read_values(path: str | Path, content: str | Path | io.BytesIO) -> np.ndarray:
+    """All bands of an image as they are stored, [H, W, B] of any numeric type.
+
+    path: named in errors. content: the file, or its bytes.
+    Raises DatasetError, with the path, where it cannot be decoded.
+    """
+    try:
+        if isinstance(content, io.BytesIO):
+            content.seek(0)
+        if has_tiff(content):
+            return _values_of_tiff(content)
+        with Image.open(content) as image:
+            # Pillow shortens 16-bit colours to 8 bits; only grey keeps them all.
+            if ";16" in str(image.tile[0][3]) and image.mode == "RGB":
+                raise ValueError("a colour image of 16 bits that is no TIFF: save it as TIFF")
+            plain = image.convert("RGB") if image.mode in ("P", "1") else image
+            return np.atleast_3d(np.asarray(plain))
+    except Exception as error:  # decoders raise a dozen types on damaged files
+        raise DatasetError(f"{path}: cannot be decoded ({error}): replace the file") from error
+
+
+def _values_of_tiff(content: str | Path | io.BytesIO) -> np.ndarray:
+    import tifffile
+
+    with tifffile.TiffFile(content) as file:
+        series = file.series[0]
+        axes, values = series.axes, series.asarray()
+    others = [axis for axis in axes if axis not in "YX"]
+    if len(others) > 1:
+        raise ValueError(f"axes {axes} of shape {values.shape}, expected rows, columns and bands")
+    order = [axes.index(axis) for axis in "YX"] + [axes.index(axis) for axis in others]
+    return np.atleast_3d(values.transpose(order))
+
+
+def to_rgb(path: str | Path, values: np.ndarray, reading: Reading) -> np.ndarray:
+    """Values [H, W, B] as uint8 [H, W, 3].
+
+    path: named in errors. Raises DatasetError where bands are missing or must be chosen, values
+    need a range, or a value is not finite.
+    """
+    count = values.shape[2]
+    if reading.bands:
+        if missing := [band for band in reading.bands if band > count]:
+            raise DatasetError(
+                f"{path}: has {count} bands, but dataset.bands asks for {missing[0]}: correct it, "
+                "or replace the file"
+            )
+        values = values[..., [band - 1 for band in reading.bands]]
+    elif count not in (1, 3):
+        raise DatasetError(
+            f"{path}: has {count} bands: set dataset.bands to those of red, green and blue, for "
+            "example [4, 3, 2]"
+        )
+    if not np.isfinite(values).all():
+        raise DatasetError(f"{path}: has values that are not finite: fill them")
+    if not reading.value_range and values.dtype != np.uint8:
+        least, most = values.min(), values.max()
+        raise DatasetError(f"{path}: has values of {values.dtype}, {least} to {most}: {DEEP}")
+    if reading.value_range:
+        low, high = reading.value_range
+        share = (values.astype(np.float32) - low) / (high - low)
+        values = (255 * share.clip(0, 1)).round().astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))
