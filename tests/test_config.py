@@ -313,7 +313,9 @@ def test_maps_of_another_method_must_be_there(tmp_path):
     check_data(configuration(**changes), data())
     for image in images[2:4]:
         (tmp_path / f"{image}.npy").unlink()
-    with pytest.raises(ConfigError, match=r"lacks the maps of 2 .* the first is t02\.npy; add"):
+    with pytest.raises(
+        ConfigError, match=r"lacks the class maps of 2 .* the first is t02\.npy; add"
+    ):
         check_data(configuration(**changes), data())
 
 

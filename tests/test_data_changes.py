@@ -230,6 +230,22 @@ def test_frozen_networks_that_are_missing_are_named(run):
         plan(run, "--config", "freeze=true")
 
 
+def test_an_edited_segment_reruns_the_labels_of_its_shard_and_what_follows(run):
+    segments = run.folder / "segments"
+    shutil.copytree(run.folder / "mine/masks", segments)
+    given = ("--config", "pseudo_labels={segments: segments}")
+    retrained = {**RETRAINED, "evaluate_pseudo_labels": 1}
+    assert plan(run, *given) == {**retrained, "make_pseudo_labels": 4}
+    make(run, *given)
+    os.utime(segments / "t3.png")
+    assert plan(run, *given) == {}
+    Image.new("L", (48, 40)).save(segments / "t3.png")
+    assert plan(run, *given) == {**retrained, "make_pseudo_labels": 1}
+    (segments / "t3.png").unlink()
+    with pytest.raises(RuntimeError, match=r"segments lacks the segments of 1 training images"):
+        plan(run, *given)
+
+
 # --- decisions and corrections --------------------------------------------------------------------
 
 

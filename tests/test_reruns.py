@@ -61,6 +61,7 @@ CHANGES = {
         "affinity_labels.alpha_high": 32,
     },
     "cam.maps": {"cam.maps": "results/cam/maps"},
+    "pseudo_labels.segments": {"pseudo_labels.segments": "results/pseudo_labels"},
     "cam.train": {"cam.train": False, "cam.network.weights": "start.pt"},
     "affinity.train": {"affinity.train": False, "affinity.network.weights": "start.pt"},
     "segmentation.train": {

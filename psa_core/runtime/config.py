@@ -7,13 +7,14 @@ import difflib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from psa_core.datasets.formats.segments import SUFFIXES
 from psa_core.errors import UserError
 from psa_core.networks import registry
 from psa_core.runtime.files import content_of, refusal
@@ -124,11 +125,11 @@ def _misfits(config: dict, data: Inventory) -> Iterator[str]:
             f"dataset.decisions: {config['dataset']['decisions']} rejects the labels of all "
             "training images, so the segmentation model has none to learn from; accept some"
         )
-    if config["cam"]["maps"]:
-        yield from _missing_maps(
-            Path(config["cam"]["maps"]),
-            [image for image in data.images["train_aug"] if image not in data.negatives],
-        )
+    shown = [image for image in data.images["train_aug"] if image not in data.negatives]
+    if folder := config["cam"]["maps"]:
+        yield from _missing("cam.maps", "class maps", folder, shown, (".npy",))
+    if folder := config["pseudo_labels"]["segments"]:
+        yield from _missing("pseudo_labels.segments", "segments", folder, shown, SUFFIXES)
 
 
 def _unusable_weights(config: dict) -> Iterator[str]:
@@ -145,18 +146,22 @@ def _unusable_weights(config: dict) -> Iterator[str]:
             yield f"{stage}.network.weights: {file} holds no weights ({reason}); replace it"
 
 
-def _missing_maps(folder: Path, images: list[str]) -> Iterator[str]:
-    if not folder.is_dir():
+def _missing(
+    key: str, what: str, folder: str, images: list[str], suffixes: Sequence[str]
+) -> Iterator[str]:
+    """A folder of the user without a file for each of these images."""
+    if not Path(folder).is_dir():
         yield (
-            f"cam.maps: {str(folder)!r} is not a folder (seen from {Path.cwd()}); set it to the "
-            "folder with the class maps"
+            f"{key}: {folder!r} is not a folder (seen from {Path.cwd()}); set it to the folder "
+            f"with the {what}"
         )
         return
     present = set(os.listdir(folder))
-    if missing := [f"{image}.npy" for image in images if f"{image}.npy" not in present]:
+    missing = [i for i in images if not any(i + suffix in present for suffix in suffixes)]
+    if missing:
         yield (
-            f"cam.maps: {folder} lacks the maps of {len(missing)} training images, the first is "
-            f"{missing[0]}; add them, or take these images out of the lists"
+            f"{key}: {folder} lacks the {what} of {len(missing)} training images, the first is "
+            f"{missing[0]}{suffixes[0]}; add them, or take these images out of the lists"
         )
 
 

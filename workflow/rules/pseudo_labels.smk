@@ -3,7 +3,10 @@
 {shard}.csv has the label check; the rule metrics joins those of the training images in check.csv.
 """
 
+from psa_core.datasets.formats.segments import find_segments
+
 CHECK = "results/pseudo_labels/check.csv"
+SEGMENTS = config["pseudo_labels"]["segments"]
 CHECKS = [f"results/pseudo_labels/{shard}.csv" for shard in DATA.shards("train_aug")]
 
 
@@ -23,6 +26,9 @@ rule make_pseudo_labels:
     threads: 8
     params:
         settings=settings(**config["pseudo_labels"], longest_side=config["longest_side"]),
+        segments=lambda w: contents_of(
+            find_segments(SEGMENTS, i) for i in DATA.images_of(shard_of_job(w)) if SEGMENTS
+        ),
         scores="results/walk/scores/{}.npy",
         labels="results/pseudo_labels/{}.png",
         code=code_of("make_pseudo_labels"),

@@ -2,9 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from psa_core.datasets.formats.segments import find_segments
 from psa_core.datasets.index import read_images, resized
+from psa_core.datasets.segments import read_segments
 from psa_core.evaluation.label_check import check, joined
 from psa_core.method.pseudo_labels import pseudo_labels
+from psa_core.method.segments import vote
 from psa_core.runtime import logs, parallel
 from psa_core.runtime.artifacts import read_array, write_label_map, write_manifest, write_table
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 settings, pattern = dict(snakemake.params.settings), snakemake.params.labels
 with logs.stage(snakemake.log[0], settings=settings):
-    longest_side = settings.pop("longest_side")
+    longest_side, folder = settings.pop("longest_side"), settings.pop("segments")
     images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
 
     def label(row):
@@ -21,6 +24,8 @@ with logs.stage(snakemake.log[0], settings=settings):
         image = resized(row.read(), longest_side)
         size = row.height, row.width
         labels = pseudo_labels(image, scores, row.classes, size=size, **settings)
+        if folder and row.classes:
+            labels = vote(labels, read_segments(find_segments(folder, row.image), size))
         return labels, check(row, labels, scores)
 
     results = parallel.in_processes(label, images, processes=snakemake.threads)
