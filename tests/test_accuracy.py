@@ -214,7 +214,7 @@ def write_run(folder) -> accuracy.Run:
     write_lines(results / "dataset/classes.txt", ["cat"])
     write_lines(results / "dataset/scored_train.txt", images)
     rows = [ImageRow(image, "", "", ("cat",), (1,), 4, 4) for image in images]
-    table = pd.DataFrame([r._replace(labels="cat", classes="1") for r in rows])
+    table = pd.DataFrame([ImageRow(r.image, "", "", "cat", "1", 4, 4, "", "") for r in rows])
     write_table(results / "dataset/images/train_aug_0.csv", table)
     checks = [
         label_check.check(r, left * (r.image != by_half["tuning"]), np.ones((2, 4, 4)))

@@ -64,6 +64,14 @@ def test_three_of_twelve_bands(tmp_path, scene, layout):
     assert not fits(path, (36, 41))
 
 
+def test_a_big_tiff_of_ordinary_colours_needs_no_keys(tmp_path, rng):
+    pixels = rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    planes = pixels.transpose(2, 0, 1)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", bigtiff=True)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), pixels)
+    assert examine(tmp_path / "a.tif") == (SIZE[::-1], [])
+
+
 def test_floats_and_grey(tmp_path):
     path = tmp_path / "a.tif"
     values = np.full(SIZE, 0.5, np.float32)

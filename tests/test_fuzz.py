@@ -9,6 +9,7 @@ import struct
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 import yaml
 from hypothesis import example, given
@@ -17,6 +18,7 @@ from PIL import Image
 from seeds import ROOT
 
 from psa_core.datasets import decode, formats
+from psa_core.datasets.bands import Reading
 from psa_core.datasets.foreign_maps import read_foreign
 from psa_core.datasets.formats import voc
 from psa_core.datasets.formats.source import image_id
@@ -161,6 +163,22 @@ def test_images_and_masks(tmp_path_factory, mode, kind):
         readable(path, artifacts.read_label_map, content)
 
     check()
+
+
+def many_bands():
+    file = io.BytesIO()
+    bands = np.zeros((40, 36, 5), np.uint16)
+    tifffile.imwrite(file, bands, photometric="minisblack", planarconfig="contig")
+    return file.getvalue()
+
+
+@given(st.one_of(BYTES, changed(many_bands())))
+def test_images_of_many_bands(tmp_path, content):
+    path = tmp_path / "image.tif"
+    is_image = readable(path, lambda p: decode.read_image(p, Reading((4, 3, 2), (0, 9))), content)
+    size, problems = decode.examine(path, reading=Reading((4, 3, 2), (0, 9)))
+    assert (size is not None) == is_image
+    assert all(str(path) in problem for problem in problems)
 
 
 # --- arrays, weights and configurations -----------------------------------------------------------

@@ -10,6 +10,7 @@ from PIL import Image
 from seeds import SEED
 from torch import nn
 
+from psa_core.datasets import index
 from psa_core.datasets.formats.source import DatasetError
 from psa_core.datasets.index import ImageRow
 from psa_core.method import affinity, cam, segmentation
@@ -184,7 +185,7 @@ def test_half_precision_gives_nearly_the_same(images, monkeypatch):
     """A GPU's float16, on the CPU: 11 bits, and so about three decimal places."""
 
     def results():
-        pixels, classes = [inference.read_image(images[0].path)], [[1, 2, 3]]
+        pixels, classes = [images[0].read()], [[1, 2, 3]]
         options = {"scales": [0.6, 1.0], "flip": True}
         return (
             cam.class_activation_maps(cam_network(), pixels, classes, **options, stride=5)[0],
@@ -223,8 +224,8 @@ def test_each_image_goes_with_its_row(images, small_batches, device):
 
 def test_four_images_are_under_way_and_no_more(images, monkeypatch):
     read = []
-    read_image = inference.read_image
-    monkeypatch.setattr(inference, "read_image", lambda path: read.append(path) or read_image(path))
+    read_image = index.read_image
+    monkeypatch.setattr(index, "read_image", lambda *file: read.append(file) or read_image(*file))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     results = inference.predictions(lambda rows, pixels: pixels, images, torch.device("cpu"))
     for taken, _ in enumerate(results, start=1):

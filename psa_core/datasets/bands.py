@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,16 +52,21 @@ def read_values(path: str | Path, content: str | Path | io.BytesIO) -> np.ndarra
     try:
         if isinstance(content, io.BytesIO):
             content.seek(0)
-        if has_tiff(content):
-            return _values_of_tiff(content)
-        with Image.open(content) as image:
-            # Pillow shortens 16-bit colours to 8 bits; only grey keeps them all.
-            if ";16" in str(image.tile[0][3]) and image.mode == "RGB":
-                raise ValueError("a colour image of 16 bits that is no TIFF: save it as TIFF")
-            plain = image.convert("RGB") if image.mode in ("P", "1") else image
-            return np.atleast_3d(np.asarray(plain))
+        values = _values_of_tiff(content) if has_tiff(content) else _values_of_others(content)
+        if not values.size:
+            raise ValueError("no pixels")
     except Exception as error:  # decoders raise a dozen types on damaged files
         raise DatasetError(f"{path}: cannot be decoded ({error}): replace the file") from error
+    return values
+
+
+def _values_of_others(content: str | Path | io.BytesIO) -> np.ndarray:
+    with Image.open(content) as image:
+        # Pillow shortens 16-bit colours to 8 bits; only grey keeps them all.
+        if ";16" in str(image.tile[0][3]) and image.mode == "RGB":
+            raise ValueError("a colour image of 16 bits that is no TIFF: save it as TIFF")
+        plain = image.convert("RGB") if image.mode in ("P", "1") else image
+        return np.atleast_3d(np.asarray(plain))
 
 
 def _values_of_tiff(content: str | Path | io.BytesIO) -> np.ndarray:
@@ -68,6 +74,12 @@ def _values_of_tiff(content: str | Path | io.BytesIO) -> np.ndarray:
 
     with tifffile.TiffFile(content) as file:
         series = file.series[0]
+        pixels = math.prod(
+            n for axis, n in zip(series.axes, series.shape, strict=True) if axis in "YX"
+        )
+        # As Pillow does: a damaged or hostile header may ask for any memory.
+        if Image.MAX_IMAGE_PIXELS and pixels > 2 * Image.MAX_IMAGE_PIXELS:
+            raise ValueError(f"{pixels} pixels are too many")
         axes, values = series.axes, series.asarray()
     others = [axis for axis in axes if axis not in "YX"]
     if len(others) > 1:

@@ -206,7 +206,9 @@ def _decode(path: str | Path, content: str | Path | io.BytesIO) -> Image.Image:
             return upright
     except Exception as error:  # Pillow's decoders raise a dozen types on damaged files
         if isinstance(error, UnidentifiedImageError) and has_tiff(content):
-            to_rgb(path, read_values(path, content), AS_STORED)  # raises, of many bands
+            found = Image.fromarray(to_rgb(path, read_values(path, content), AS_STORED))
+            found.info = {"turned": False, "bits": 8, "format": "TIFF", "deep": False}
+            return found
         reason = _reason(content, error)
         raise DatasetError(f"{path}: cannot be decoded ({reason}): replace the file") from error
 
