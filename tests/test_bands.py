@@ -103,11 +103,11 @@ def test_bands_of_an_ordinary_image(tmp_path, rng):
     assert swapped.flags.writeable
 
 
-def write_16_bit_png(path):
-    """Colours of 16 bits, which Pillow cannot write, from the chunks of the format."""
+def write_16_bit_png(path, channels=3):
+    """RGB (3) or RGBA (4) of 16 bits, which Pillow cannot write, from the chunks of the format."""
     height, width = SIZE
-    rows = b"".join(b"\0" + bytes(6 * width) for _ in range(height))
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + bytes(2 * channels * width) for _ in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
     content = b"\x89PNG\r\n\x1a\n"
     for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
         checksum = struct.pack(">I", zlib.crc32(kind + data))
@@ -123,9 +123,25 @@ def test_colours_of_16_bits_are_not_shortened_without_a_word(tmp_path):
         assert Image.open(path).mode == "RGB"
         (problem,) = examine(path)[1]
         assert problem.startswith(f"{path}: has more than 8 bits per channel: save it")
-    with pytest.raises(DatasetError, match=r"a.png: .*16 bits that is no TIFF: save it as TIFF"):
+    with pytest.raises(DatasetError, match=r"a.png: .*of 16 bits, but no TIFF: save it as TIFF"):
         read_image(png, Reading((), (0, 4095)))
     assert (read_image(tiff, Reading((), (0, 4095))) == 255).all()
+
+
+def test_transparency_of_16_bits_is_not_shortened_either(tmp_path):
+    write_16_bit_png(tmp_path / "a.png", channels=4)
+    with pytest.raises(DatasetError, match=r"a.png: .*of 16 bits, but no TIFF"):
+        read_image(tmp_path / "a.png", Reading((1, 2, 3), (0, 65535)))
+
+
+def test_a_webp_and_a_palette_tiff(tmp_path, rng):
+    pixels = np.full((*SIZE, 3), (10, 20, 30), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.webp", lossless=True)
+    swapped = read_image(tmp_path / "a.webp", Reading((3, 2, 1)))
+    np.testing.assert_array_equal(swapped, pixels[..., ::-1])
+    Image.fromarray(pixels).convert("P").save(tmp_path / "a.tif")
+    with pytest.raises(DatasetError, match=r"a.tif: .*a TIFF of the kind PALETTE: save it as RGB"):
+        read_image(tmp_path / "a.tif", Reading((), (0, 100)))
 
 
 @pytest.mark.parametrize(

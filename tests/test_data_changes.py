@@ -241,6 +241,8 @@ def test_an_edited_segment_reruns_the_labels_of_its_shard_and_what_follows(run):
     assert plan(run, *given) == {}
     Image.new("L", (48, 40)).save(segments / "t3.png")
     assert plan(run, *given) == {**retrained, "make_pseudo_labels": 1}
+    make(run, *given)
+    assert plan(run, *given) == {}  # whichever of the files was read anew
     (segments / "t3.png").unlink()
     with pytest.raises(RuntimeError, match=r"segments lacks the segments of 1 training images"):
         plan(run, *given)

@@ -47,8 +47,8 @@ def test_tiles_put_together_are_the_image(rng, batch):
 
     tiles = list(in_tiles(predict, image, tile=16, batch=batch))
     assert len(tiles) == number_of_tiles((37, 50), 16) == 3 * 4
-    for place, part in tiles:
-        whole[:, *place] = part
+    for place, inside, part in tiles:
+        whole[:, *place] = part[:, *inside]
     np.testing.assert_array_equal(whole, image.transpose(2, 0, 1))
     assert max(sizes) == min(batch, 3 * 4)  # starts at 0, 12, 21 and 0, 12, 24, 34
 

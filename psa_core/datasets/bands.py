@@ -21,7 +21,8 @@ class Reading(NamedTuple):
 
     bands: numbers, from 1, of the bands that are taken for red, green and blue; (): the image is
     grey or RGB.
-    value_range: the values that become 0 and 255, and all beyond them with them; (): 8 bits.
+    value_range: the values that become 0 and 255; lower and higher values become 0 and 255, too.
+    (): the image has 8 bits and is not scaled.
     """
 
     bands: tuple[int, ...] = ()
@@ -60,11 +61,21 @@ def read_values(path: str | Path, content: str | Path | io.BytesIO) -> np.ndarra
     return values
 
 
+def size_of_tiff(path: str | Path) -> tuple[int, int]:
+    """(width, height) of a TIFF by its header; any exception for another file."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        sizes = dict(zip(file.series[0].axes, file.series[0].shape, strict=True))
+    return sizes["X"], sizes["Y"]
+
+
 def _values_of_others(content: str | Path | io.BytesIO) -> np.ndarray:
     with Image.open(content) as image:
-        # Pillow shortens 16-bit colours to 8 bits; only grey keeps them all.
-        if ";16" in str(image.tile[0][3]) and image.mode == "RGB":
-            raise ValueError("a colour image of 16 bits that is no TIFF: save it as TIFF")
+        # Pillow shortens values of 16 bits to 8, except in grey images without transparency.
+        stored = str(image.tile[0][3]) if image.tile else ""
+        if ";16" in stored and not image.mode.startswith("I"):
+            raise ValueError("colours or transparency of 16 bits, but no TIFF: save it as TIFF")
         plain = image.convert("RGB") if image.mode in ("P", "1") else image
         return np.atleast_3d(np.asarray(plain))
 
@@ -74,6 +85,9 @@ def _values_of_tiff(content: str | Path | io.BytesIO) -> np.ndarray:
 
     with tifffile.TiffFile(content) as file:
         series = file.series[0]
+        kind = tifffile.PHOTOMETRIC(series.keyframe.photometric)
+        if kind not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB):
+            raise ValueError(f"a TIFF of the kind {kind.name}: save it as RGB or grey")
         pixels = math.prod(
             n for axis, n in zip(series.axes, series.shape, strict=True) if axis in "YX"
         )

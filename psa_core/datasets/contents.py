@@ -66,7 +66,7 @@ class Digests:
             elif reason := refusal_of_mode(state.st_mode):
                 problems.append(f"{path}: {reason}: {REMEDY}")
             else:
-                unread[path] = stamp
+                unread[path], found[path] = stamp, None  # in the order of the paths
         if unread:
             with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
                 for path, digest in zip(unread, pool.map(_digest, unread), strict=True):

@@ -12,7 +12,15 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from psa_core.datasets.bands import AS_STORED, DEEP, Reading, has_tiff, read_values, to_rgb
+from psa_core.datasets.bands import (
+    AS_STORED,
+    DEEP,
+    Reading,
+    has_tiff,
+    read_values,
+    size_of_tiff,
+    to_rgb,
+)
 from psa_core.datasets.formats.source import DatasetError
 from psa_core.runtime.files import content_of, refusal
 
@@ -35,7 +43,7 @@ GREY_BITS = {"1": 1, "L;2": 2, "L;4": 4}  # Pillow spreads such values over 0..2
 def read_image(path: str | Path, reading: Reading = AS_STORED) -> np.ndarray:
     """Image as RGB, uint8 [H, W, 3], writable, upright.
 
-    Grey, palette, RGBA and CMYK images are converted.
+    Without a reading, grey, palette, RGBA and CMYK images are converted.
     reading: which bands and values are taken; see `bands.to_rgb`.
     Raises DatasetError, with the path, where the file cannot be decoded or read so.
     """
@@ -149,10 +157,10 @@ def _header(path: str | Path) -> tuple[tuple[int, int], tuple[int, int], int] | 
     except Exception:  # as in `_decode`
         pass
     try:  # Pillow knows no TIFF of many bands
-        height, width, _ = read_values(path, path).shape
-    except DatasetError:
+        size = size_of_tiff(path)
+    except Exception:
         return None
-    return (width, height), (width, height), 1
+    return size, size, 1
 
 
 def _orientation(image: Image.Image) -> int:

@@ -36,6 +36,7 @@ class Inventory:
     correction_coding: what the values or colours of these masks mean, as in `Source`.
     rejected: images of `train_aug` whose label is rejected and not corrected, sorted.
     doubts: what may have been meant otherwise, for the summary.
+    reading: the fields of `bands.Reading`.
     mask_values: the value of each class index 0..C in the data set's own masks.
 
     Raises DatasetError for everything that is wrong with lists, names and labels, all together.
@@ -65,7 +66,7 @@ class Inventory:
         values = {index: v for v, index, _ in reversed(source.coding) if isinstance(v, int)}
         self.mask_values = [values.get(index, index) for index in range(len(source.names) + 1)]
         self._source, self._digests = source, digests
-        self._reading = [dataset.get("bands"), dataset.get("value_range")]
+        self.reading = {key: dataset.get(key) or [] for key in ("bands", "value_range")}
         digits = len(str(dataset["shards"] - 1))
         self._shard_of: dict[str, dict[str, str]] = {}  # by part and image
         self._shards: dict[str, list[str]] = {}
@@ -116,7 +117,7 @@ class Inventory:
                 source.labels.get(image) or self._contents.get(source.annotations.get(image, ""))
                 for image in images
             ]
-            about: object = [source.names, labels, self._reading]
+            about: object = [source.names, labels, self.reading]
         else:
             files = source.masks
             images = self.masked_of(shard)

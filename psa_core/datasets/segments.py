@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +14,26 @@ REMEDY = "save segment numbers as a grey PNG, or masks [N, H, W] by numpy.savez_
 
 
 def read_segments(path: str | Path, size: tuple[int, int]) -> np.ndarray:
-    """Segments bool [N, H, W] of a file.
+    """Segments of a file.
 
     path: a grey or palette PNG of 8 or 16 bits, in which each value but 0 is a segment; or an .npz
     of one array [N, H, W], in which all but 0 belongs to segment n; these may overlap.
     size: (H, W) of the image, upright.
+    Returns int [H, W] numbers, or bool [N, H, W] masks, as `segments.vote` takes them.
     Raises UserError, with file, value and remedy, for any other file.
     """
+    if not Path(path).exists():
+        raise UserError(f"{path}: no segments of this image: add the file")
     if reason := refusal(path):
         raise UserError(f"{path}: no segments ({reason}): {REMEDY}")
     try:
         found = _read_npz(path) if Path(path).suffix == ".npz" else _read_png(path)
-    except (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # decoders raise a dozen types on damaged files
         raise UserError(f"{path}: no segments ({error}): {REMEDY}") from error
-    if found.shape[1:] != tuple(size):
+    height, width = found.shape[-2:]
+    if (height, width) != tuple(size):
         raise UserError(
-            f"{path}: {found.shape[2]} x {found.shape[1]} pixels, but its image has {size[1]} x "
+            f"{path}: {width} x {height} pixels, but its image has {size[1]} x "
             f"{size[0]}: segment the image as it is"
         )
     return found
@@ -38,10 +41,9 @@ def read_segments(path: str | Path, size: tuple[int, int]) -> np.ndarray:
 
 def _read_png(path: str | Path) -> np.ndarray:
     with Image.open(path) as image:
-        if image.mode not in ("1", "L", "P", "I", "I;16"):
-            raise ValueError(f"mode {image.mode}")
-        numbers = np.asarray(image)
-    return numbers == np.unique(numbers[numbers > 0])[:, None, None]
+        if image.format != "PNG" or image.mode not in ("1", "L", "P", "I", "I;16"):
+            raise ValueError(f"a {image.format} of mode {image.mode}")
+        return np.asarray(image).astype(np.int64)
 
 
 def _read_npz(path: str | Path) -> np.ndarray:

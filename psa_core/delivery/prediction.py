@@ -99,15 +99,19 @@ def _in_tiles(
     size = image.shape[:2]
     labels, confidence, kept = np.empty(size, np.uint8), np.empty(size, np.uint8), None
     batch = max(1, inference.BATCH_PIXELS // tile**2) if device.type == "cuda" else 1
+
+    def predict(crops: Sequence[np.ndarray]) -> list[Prediction]:
+        return [_reduced(each, each.shape[1:], keep) for each in probabilities(crops)]
+
     with inference.side_by_side(device) as workers:
-        tiles = in_tiles(probabilities, image, tile=tile, batch=batch, each=workers.map)
-        for place, part in logs.progress(tiles, total=number_of_tiles(size, tile), label="tiles"):
-            reduced = _reduced(part, part.shape[1:], keep)
-            labels[place], confidence[place] = reduced.labels, reduced.confidence
-            if keep:
+        found = in_tiles(predict, image, tile=tile, batch=batch, each=workers.map)
+        tiles = logs.progress(found, total=number_of_tiles(size, tile), label="tiles")
+        for place, inside, part in tiles:
+            labels[place], confidence[place] = part.labels[inside], part.confidence[inside]
+            if part.probabilities is not None:
                 if kept is None:
-                    kept = np.empty((len(part), *size), np.float16)
-                kept[:, *place] = reduced.probabilities
+                    kept = np.empty((len(part.probabilities), *size), np.float16)
+                kept[:, *place] = part.probabilities[:, *inside]
     return Prediction(labels, confidence, kept)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-import torch
 
 from psa_core.runtime.parallel import Map
+
+Result = TypeVar("Result")
 
 
 class Window(NamedTuple):
@@ -54,16 +55,17 @@ def number_of_tiles(size: tuple[int, int], tile: int) -> int:
 
 
 def in_tiles(
-    predict: Callable[[Sequence[np.ndarray]], torch.Tensor],
+    predict: Callable[[Sequence[np.ndarray]], Sequence[Result]],
     image: np.ndarray,
     *,
     tile: int,
     batch: int,
     each: Map = map,
-) -> Iterator[tuple[tuple[slice, slice], torch.Tensor]]:
-    """(rows and columns of the image, predictions for them) of each tile of an image.
+) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice], Result]]:
+    """(place in the image, place in the tile, prediction) of each tile of an image.
 
-    predict: takes tiles uint8 [h, w, 3] of equal size, returns float [B, L, h, w].
+    The places are rows and columns of the part of the tile that is kept.
+    predict: takes tiles uint8 [h, w, 3] of equal size, returns a prediction for each.
     image: uint8 [H, W, 3]. tile: side in pixels. batch: number of tiles per call.
     each: makes the calls; `map`, or that of a pool of threads.
     """
@@ -71,9 +73,9 @@ def in_tiles(
     pairs = list(itertools.product(rows, columns))
     groups = [pairs[first : first + batch] for first in range(0, len(pairs), batch)]
 
-    def predicted(group: list[tuple[Window, Window]]) -> torch.Tensor:
+    def predicted(group: list[tuple[Window, Window]]) -> Sequence[Result]:
         return predict([image[row.predicted, column.predicted] for row, column in group])
 
     for group, found in zip(groups, each(predicted, groups), strict=True):
         for (row, column), part in zip(group, found, strict=True):
-            yield (row.kept, column.kept), part[:, row.kept_in_tile, column.kept_in_tile]
+            yield (row.kept, column.kept), (row.kept_in_tile, column.kept_in_tile), part

@@ -74,7 +74,8 @@ def probabilities(
     flip: also average over the mirror image.
     dcrf: keyword arguments of `dense_crf`, which refines the averages; skipped if None or if
     iterations is 0.
-    refine_all: `map`, or that of `parallel.forked`, since a dense CRF keeps one core busy.
+    refine_all: `map`, or the one of `parallel.forked`, which uses several cores; a dense CRF alone
+    uses one.
     Returns float32 [B, C + 1, H, W] on the network's device, background first; the sum over the
     classes is 1.
     Raises ValueError if the network's outputs are not finite.

@@ -88,20 +88,34 @@ def read_network(path: str | Path, device: torch.device, **changes: object) -> n
 
 
 def import_weights(
-    path: str | Path, stage: str, settings: dict, classes: Sequence[str], **about: object
+    path: str | Path,
+    stage: str,
+    settings: dict,
+    classes: Sequence[str],
+    *,
+    images: dict | None = None,
+    **about: object,
 ) -> None:
     """Write the network of a stage from the file in `settings["weights"]`, without training.
 
-    classes, about: see `write_network`.
+    classes, about: see `write_network`. images: the fields of `bands.Reading`.
     Raises UserError, with the file, if a parameter is missing or has another shape, or if it is a
-    network of this stage for other classes.
+    network for other classes (of this stage) or for images that are read in another way.
     """
     source = settings["weights"]
     network = build(stage, settings, len(classes), pretrained=False)
     weights.load(network, stage, source, complete=True)
-    if is_safetensors(source) and stage != "affinity":  # which does not know classes
-        known = read_metadata(source)["classes"]
-        if known != list(classes):
+    if images is not None:
+        about["images"] = images
+    if is_safetensors(source):
+        metadata = read_metadata(source)
+        known, read = metadata["classes"], metadata.get("images")
+        if images is not None and read is not None and read != images:
+            raise UserError(
+                f"{source}: learned from images read with {read}, but the data set has {images}; "
+                "set dataset.bands and dataset.value_range to those of the network"
+            )
+        if known != list(classes) and stage != "affinity":  # which does not know classes
             raise UserError(
                 f"{source}: a network for the classes {', '.join(known)}, but the data set has "
                 f"{', '.join(classes)}; set dataset.classes to those of the network"

@@ -1,4 +1,4 @@
-"""Functions that hold the interpreter's lock, as the dense CRF does, run by several processes."""
+"""Several processes for functions that hold the interpreter's lock, such as the dense CRF."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ if not config["freeze"]:
             stage="{stage}",
             settings=lambda w: settings(**config[w.stage]["network"]),
             weights=lambda w: digest_of_weights(w.stage),
+            images=DATA.reading,
             code=code_of("import_network"),
         script:
             "../scripts/import_network.py"

@@ -12,4 +12,5 @@ if TYPE_CHECKING:
 settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings):
     classes = read_lines(snakemake.input.classes)
-    import_weights(snakemake.output.network, snakemake.params.stage, settings, classes)
+    stage, images = snakemake.params.stage, dict(snakemake.params.images)
+    import_weights(snakemake.output.network, stage, settings, classes, images=images)
