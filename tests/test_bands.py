@@ -12,8 +12,8 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from psa_core.datasets import cache, index
-from psa_core.datasets.bands import AS_STORED, Reading
 from psa_core.datasets.decode import examine, fits, read_image, upright_size
+from psa_core.datasets.formats.reading import AS_STORED, Reading
 from psa_core.datasets.formats.source import DatasetError
 from psa_core.delivery import cli
 from psa_core.networks.builder import build

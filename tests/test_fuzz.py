@@ -18,9 +18,9 @@ from PIL import Image
 from seeds import ROOT
 
 from psa_core.datasets import decode, formats
-from psa_core.datasets.bands import Reading
 from psa_core.datasets.foreign_maps import read_foreign
 from psa_core.datasets.formats import voc
+from psa_core.datasets.formats.reading import Reading
 from psa_core.datasets.formats.source import image_id
 from psa_core.errors import UserError
 from psa_core.networks import weights

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from psa_core.method import segmentation
+from psa_core.runtime import parallel
 
 
 class Fixed(nn.Module):
@@ -173,6 +174,10 @@ def test_a_crf_refines_the_averaged_probabilities():
     np.testing.assert_array_equal(
         predict_with(image, dcrf=CRF | {"iterations": 0}), predict_with(image)
     )
+    with parallel.forked(2) as refine_all:
+        np.testing.assert_array_equal(
+            predict_with(image, dcrf=CRF, refine_all=refine_all), predict_with(image, dcrf=CRF)
+        )
 
 
 def test_the_crf_keeps_a_class_that_wins_with_little(monkeypatch):

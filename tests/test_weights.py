@@ -12,10 +12,14 @@ from safetensors.torch import load_file
 from seeds import SEED
 from torch import nn
 
+from psa_core.datasets.formats.reading import AS_STORED, Reading
 from psa_core.errors import UserError
 from psa_core.networks import weights
 from psa_core.networks.builder import build
 from psa_core.networks.files import import_weights, write_network
+from psa_core.networks.metadata import read_metadata
+
+PLAIN = AS_STORED._asdict()
 
 
 class Unit(nn.Module):
@@ -344,7 +348,7 @@ def trained(tmp_path):
 def test_network_of_this_workflow_is_imported_whole(trained, tmp_path):
     path, state = trained
     new = tmp_path / "new.safetensors"
-    import_weights(new, "cam", CAM | {"weights": str(path)}, NAMES, dataset="animals")
+    import_weights(new, "cam", CAM | {"weights": str(path)}, NAMES, PLAIN)
     found = load_file(new)
     assert found.keys() == state.keys()
     assert all(
@@ -354,12 +358,24 @@ def test_network_of_this_workflow_is_imported_whole(trained, tmp_path):
     )
 
 
+def test_an_imported_network_knows_how_its_images_are_read(trained, tmp_path):
+    path, _ = trained  # which does not know it, as networks of earlier versions
+    satellite = Reading((4, 3, 2), (0, 3000))._asdict()
+    new, settings = tmp_path / "new.safetensors", CAM | {"weights": str(path)}
+    import_weights(new, "cam", settings, NAMES, satellite)
+    assert read_metadata(new)["images"] == {"bands": [4, 3, 2], "value_range": [0, 3000]}
+    again = CAM | {"weights": str(new)}
+    import_weights(tmp_path / "same.safetensors", "cam", again, NAMES, satellite)
+    with pytest.raises(ValueError, match=r"new.safetensors: .*set dataset.bands and"):
+        import_weights("x", "cam", again, NAMES, PLAIN)
+
+
 def test_network_of_other_classes_is_not_imported(trained):
     """Their order counts, too: index 1 would silently become another class."""
     path, _ = trained
     for names in (["dog", "cat", "polar bear"], ["cat", "dog", "cow"]):
         with pytest.raises(ValueError, match=r"cat, dog, polar bear, but .*set dataset.classes"):
-            import_weights("x", "cam", CAM | {"weights": str(path)}, names)
+            import_weights("x", "cam", CAM | {"weights": str(path)}, names, PLAIN)
 
 
 def test_network_of_an_earlier_version_is_imported(trained, tmp_path):
@@ -368,7 +384,7 @@ def test_network_of_an_earlier_version_is_imported(trained, tmp_path):
     saved = {"stage": "cam", "settings": CAM, "classes": 3, "state": state}
     torch.save(saved, tmp_path / "network.pt")
     start = CAM | {"weights": str(tmp_path / "network.pt")}
-    import_weights(tmp_path / "new.safetensors", "cam", start, NAMES)
+    import_weights(tmp_path / "new.safetensors", "cam", start, NAMES, PLAIN)
     found = load_file(tmp_path / "new.safetensors")
     assert torch.equal(found["classifier.weight"], state["classifier.weight"])
 
@@ -379,7 +395,7 @@ def test_network_of_another_stage_gives_its_backbone(trained):
     key = "backbone.network.layer4.1.bn2.running_var"
     assert torch.equal(network.state_dict()[key], state[key])
     with pytest.raises(ValueError, match=r"missing parameter f8_3.weight of the affinity"):
-        import_weights("x", "affinity", AFFINITY | {"weights": str(path)}, NAMES)
+        import_weights("x", "affinity", AFFINITY | {"weights": str(path)}, NAMES, PLAIN)
 
 
 def test_random_weights_need_no_file_nor_package(monkeypatch):

@@ -5,36 +5,15 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from psa_core.datasets.formats.reading import Reading
 from psa_core.datasets.formats.source import DatasetError
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 DEEP = "save it with 8 bits, or set dataset.value_range to the values of black and of white"
-
-
-class Reading(NamedTuple):
-    """How the pixels of all images of a data set become 8-bit RGB.
-
-    bands: numbers, from 1, of the bands that are taken for red, green and blue; (): the image is
-    grey or RGB.
-    value_range: the values that become 0 and 255; lower and higher values become 0 and 255, too.
-    (): the image has 8 bits and is not scaled.
-    """
-
-    bands: tuple[int, ...] = ()
-    value_range: tuple[float, ...] = ()
-
-
-AS_STORED = Reading()
-
-
-def reading_of(dataset: dict) -> Reading:
-    """The reading of a data set, from the config section of that name."""
-    return Reading(tuple(dataset.get("bands") or ()), tuple(dataset.get("value_range") or ()))
 
 
 def has_tiff(content: str | Path | io.BytesIO) -> bool:

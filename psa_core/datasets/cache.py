@@ -9,8 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from psa_core.datasets.bands import AS_STORED, Reading
 from psa_core.datasets.decode import read_image
+from psa_core.datasets.formats.reading import AS_STORED, Reading
 from psa_core.datasets.index import resized
 from psa_core.errors import UserError
 from psa_core.runtime.artifacts import REBUILD, remove_left, replacing

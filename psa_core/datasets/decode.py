@@ -12,15 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from psa_core.datasets.bands import (
-    AS_STORED,
-    DEEP,
-    Reading,
-    has_tiff,
-    read_values,
-    size_of_tiff,
-    to_rgb,
-)
+from psa_core.datasets.bands import DEEP, has_tiff, read_values, size_of_tiff, to_rgb
+from psa_core.datasets.formats.reading import AS_STORED, Reading
 from psa_core.datasets.formats.source import DatasetError
 from psa_core.runtime.files import content_of, refusal
 

@@ -18,8 +18,8 @@ import pandas as pd
 from PIL import Image
 
 from psa_core.datasets import formats
-from psa_core.datasets.bands import Reading, reading_of
 from psa_core.datasets.decode import examine, read_image, upright_size
+from psa_core.datasets.formats.reading import Reading, reading_of
 from psa_core.datasets.formats.source import DatasetError, Source, fail, union
 from psa_core.datasets.masks import checked_mask, size_problems
 from psa_core.errors import UserError
@@ -32,7 +32,7 @@ class ImageRow(NamedTuple):
 
     image: its id. path: of the file. sha256: digest of the file's contents, hexadecimal.
     labels: class names in class order. classes: their indices 1..C. Both are empty for an image
-    that is only in test. height, width: in pixels. bands, value_range: see `bands.Reading`.
+    that is only in test. height, width: in pixels. bands, value_range: see `Reading`.
     """
 
     image: str

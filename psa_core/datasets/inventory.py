@@ -16,6 +16,7 @@ from pathlib import Path
 from psa_core.datasets import formats
 from psa_core.datasets.contents import Digests
 from psa_core.datasets.formats.checks import absent_classes
+from psa_core.datasets.formats.reading import reading_of
 from psa_core.datasets.formats.source import DatasetError, fail
 
 PARTS = ("train_aug", "val", "test")  # the lists whose images the stages process, in shards
@@ -36,7 +37,7 @@ class Inventory:
     correction_coding: what the values or colours of these masks mean, as in `Source`.
     rejected: images of `train_aug` whose label is rejected and not corrected, sorted.
     doubts: what may have been meant otherwise, for the summary.
-    reading: the fields of `bands.Reading`.
+    reading: how the pixels are read.
     mask_values: the value of each class index 0..C in the data set's own masks.
 
     Raises DatasetError for everything that is wrong with lists, names and labels, all together.
@@ -66,7 +67,7 @@ class Inventory:
         values = {index: v for v, index, _ in reversed(source.coding) if isinstance(v, int)}
         self.mask_values = [values.get(index, index) for index in range(len(source.names) + 1)]
         self._source, self._digests = source, digests
-        self.reading = {key: dataset.get(key) or [] for key in ("bands", "value_range")}
+        self.reading = reading_of(dataset)
         digits = len(str(dataset["shards"] - 1))
         self._shard_of: dict[str, dict[str, str]] = {}  # by part and image
         self._shards: dict[str, list[str]] = {}

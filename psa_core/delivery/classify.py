@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from psa_core.datasets.bands import reading_of
+from psa_core.datasets.formats.reading import reading_of
 from psa_core.datasets.index import ImageRow
 from psa_core.delivery.images import (
     check_images,

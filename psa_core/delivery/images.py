@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from psa_core.datasets.bands import AS_STORED, Reading
 from psa_core.datasets.decode import examine
+from psa_core.datasets.formats.reading import AS_STORED, Reading
 from psa_core.datasets.formats.source import IMAGE_SUFFIXES, PROBLEMS_SHOWN, DatasetError
 from psa_core.datasets.index import ImageRow
 

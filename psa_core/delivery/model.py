@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from psa_core.datasets.bands import reading_of
+from psa_core.datasets.formats.reading import reading_of
 from psa_core.networks.files import read_tensors, write_tensors
 from psa_core.networks.metadata import read_metadata
 from psa_core.runtime.artifacts import replacing

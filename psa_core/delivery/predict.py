@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from psa_core.datasets.bands import reading_of
+from psa_core.datasets.formats.reading import reading_of
 from psa_core.datasets.index import ImageRow
 from psa_core.delivery import output
 from psa_core.delivery.images import (

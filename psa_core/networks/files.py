@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from psa_core import __version__
+from psa_core.datasets.formats.reading import reading_of
 from psa_core.errors import UserError
 from psa_core.networks import weights
 from psa_core.networks.builder import build
@@ -92,25 +93,21 @@ def import_weights(
     stage: str,
     settings: dict,
     classes: Sequence[str],
-    *,
-    images: dict | None = None,
-    **about: object,
+    images: dict,
 ) -> None:
     """Write the network of a stage from the file in `settings["weights"]`, without training.
 
-    classes, about: see `write_network`. images: the fields of `bands.Reading`.
+    classes: see `write_network`. images: the fields of `formats.reading.Reading`.
     Raises UserError, with the file, if a parameter is missing or has another shape, or if it is a
     network for other classes (of this stage) or for images that are read in another way.
     """
     source = settings["weights"]
     network = build(stage, settings, len(classes), pretrained=False)
     weights.load(network, stage, source, complete=True)
-    if images is not None:
-        about["images"] = images
     if is_safetensors(source):
         metadata = read_metadata(source)
         known, read = metadata["classes"], metadata.get("images")
-        if images is not None and read is not None and read != images:
+        if read is not None and reading_of(read) != reading_of(images):
             raise UserError(
                 f"{source}: learned from images read with {read}, but the data set has {images}; "
                 "set dataset.bands and dataset.value_range to those of the network"
@@ -120,4 +117,4 @@ def import_weights(
                 f"{source}: a network for the classes {', '.join(known)}, but the data set has "
                 f"{', '.join(classes)}; set dataset.classes to those of the network"
             )
-    write_network(path, network, stage, settings, classes, **about)
+    write_network(path, network, stage, settings, classes, images=images)

@@ -12,9 +12,9 @@ from torch.utils.data import Dataset, Sampler
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from psa_core.datasets.bands import AS_STORED, Reading
 from psa_core.datasets.cache import read_cached
 from psa_core.datasets.decode import read_image
+from psa_core.datasets.formats.reading import AS_STORED, Reading
 from psa_core.runtime.artifacts import IGNORE, read_label_map
 
 GREY = 124  # near the mean of ImageNet, so that padding is close to 0 once normalised

@@ -27,7 +27,7 @@ if not config["freeze"]:
             stage="{stage}",
             settings=lambda w: settings(**config[w.stage]["network"]),
             weights=lambda w: digest_of_weights(w.stage),
-            images=DATA.reading,
+            images=DATA.reading._asdict(),
             code=code_of("import_network"),
         script:
             "../scripts/import_network.py"

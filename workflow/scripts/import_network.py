@@ -13,4 +13,4 @@ settings = snakemake.params.settings
 with logs.stage(snakemake.log[0], settings=settings):
     classes = read_lines(snakemake.input.classes)
     stage, images = snakemake.params.stage, dict(snakemake.params.images)
-    import_weights(snakemake.output.network, stage, settings, classes, images=images)
+    import_weights(snakemake.output.network, stage, settings, classes, images)
