@@ -25,6 +25,7 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import pandas as pd
@@ -33,16 +34,8 @@ from snakemake.utils import update_config
 from subsets import SUBSETS, build
 
 from psa_core.datasets.index import read_images
-from psa_core.evaluation import label_warning, metrics
-from psa_core.method import maps
-from psa_core.runtime.artifacts import (
-    read_array,
-    read_label_map,
-    read_lines,
-    read_table,
-    write_lines,
-    write_table,
-)
+from psa_core.evaluation import label_warning, scoring
+from psa_core.runtime.artifacts import read_lines, read_table, write_lines, write_table
 from psa_core.runtime.config import complete
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +48,7 @@ MINUTES = "minutes"
 MEMORY = "GiB"
 COMBINATION = ["data", "preset"]
 SCORE = ["stage", "split", "score"]
+READING = Lock()  # scores that one thread reads, another must not delete
 
 
 class Run(NamedTuple):
@@ -132,7 +126,8 @@ def execute(run: Run, cores: int) -> None:
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     scores, log = run.folder / "scores.csv", run.folder / "snakemake.log"
-    scores.unlink(missing_ok=True)
+    with READING:
+        scores.unlink(missing_ok=True)
     config = run.folder / "config.yaml"
     config.write_text(yaml.safe_dump(run.config, sort_keys=False))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
@@ -187,28 +182,18 @@ def _of_halves(run: Run) -> list[pd.DataFrame]:
     rows = {row.image: row for row in read_images((results / "dataset/images").glob("train_*.csv"))}
     alpha = complete(run.config, SCHEMA)["cam"]["alpha"]
 
-    def of_cam(image: str):
-        row = rows[image]
-        cells = read_array(results / f"cam/maps/{image}.npy", len(row.classes))
-        scores = maps.with_background(cells, alpha)
-        return maps.arg_max(scores, row.classes, (row.height, row.width))
-
-    predictions = {"cam": of_cam}
+    maps = str(results / "cam/maps/{}.npy")
+    labels = {"cam": scoring.of_class_maps(maps, rows, alpha)}
     for stage, pattern in LABEL_MAPS.items():
-        predictions[stage] = lambda image, p=pattern: read_label_map(results / p.format(image))
-    tables = []
-    for half in HALVES:
-        images = [image for image in scored if half_of(image) == half]
-        for stage, predict in predictions.items():
-            pairs = (
-                (read_label_map(results / f"dataset/masks/{image}.png"), predict(image))
-                for image in images
-            )
-            matrices = metrics.confusion_matrices(pairs, len(names))
-            tables.append(
-                metrics.scores(matrices, names, stage=stage, split=half, images=len(images))
-            )
-    return tables
+        labels[stage] = scoring.of_label_maps(str(results / pattern), len(names))
+    masks = str(results / "dataset/masks/{}.png")
+    return [
+        scoring.score_images(
+            [i for i in scored if half_of(i) == half], names, masks, label, stage=stage, split=half
+        )
+        for half in HALVES
+        for stage, label in labels.items()
+    ]
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -291,7 +276,8 @@ def main() -> None:
             failed += error is not None
             print(f"{number}/{len(runs)} {waiting[finished].folder}: {error or 'done'}", flush=True)
             if not error:
-                table = summary(read_scores(folder))
+                with READING:
+                    table = summary(read_scores(folder))
                 write_table(folder / "accuracy.csv", table)
                 write_lines(folder / "accuracy.md", markdown(table))
     finally:

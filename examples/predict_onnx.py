@@ -17,6 +17,8 @@ session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]
 properties = session.get_modelmeta().custom_metadata_map
 about, stride = json.loads(properties["psa"]), int(properties["stride"])
 classes, longest_side = about["classes"], about.get("inference", {}).get("longest_side")
+if any(about.get("images", {}).values()):
+    sys.exit(f"{model} needs images that are read with {about['images']}; this example cannot")
 
 image = Image.open(image_file).convert("RGB")
 scale = longest_side / max(image.size) if longest_side else 1

@@ -33,7 +33,8 @@ def network(tmp_path):
     """The file of a CAM network of two classes."""
     path = tmp_path / "cam.safetensors"
     built = build("cam", SETTINGS, 2, pretrained=False)
-    write_network(path, built, "cam", SETTINGS, ["big cat", "dog"], dataset="zoo", seed=3)
+    about = {"dataset": "zoo", "seed": 3, "images": {"bands": [4, 3, 2], "value_range": []}}
+    write_network(path, built, "cam", SETTINGS, ["big cat", "dog"], **about)
     return path
 
 
@@ -78,6 +79,7 @@ def test_info_tells_what_a_network_is_without_torch(network):
     assert facts["classes"] == "1 big cat, 2 dog"
     assert facts["data set"] == "zoo"
     assert facts["seed"] == "3"
+    assert facts["images"] == "bands [4, 3, 2]"
     numbers = sum(
         t.numel() for t in build("cam", SETTINGS, 2, pretrained=False).state_dict().values()
     )

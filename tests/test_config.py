@@ -14,8 +14,8 @@ from psa_core.runtime.config import (
     check_data,
     complete,
     describe,
-    file_of_weights,
 )
+from psa_core.runtime.stages import file_of_weights
 
 CONFIG = Path(__file__).parents[1] / "config"
 SCHEMA = yaml.safe_load((CONFIG / "schema.yaml").read_text())
@@ -152,6 +152,14 @@ def test_the_input_is_not_changed():
         (
             {"dataset": {"format": "folder", "root": "a", "test": "b"}},
             r"dataset.test: 'b', but dataset.format is folder",
+        ),
+        (
+            {"dataset": {"format": "folder", "root": "a", "others": "ignore"}},
+            r"dataset.others: 'ignore', but dataset.format is folder, and only VOC has .*; remove",
+        ),
+        (
+            {"dataset": {"format": "voc", "root": "a", "val_fraction": 0.1, "seed": 3}},
+            r"(?s)dataset.val_fraction: 0.1, but dataset.format is voc.*dataset.seed: 3, but",
         ),
         ({"dataset": {"format": "cityscapes"}}, r"'cityscapes' is not one of"),
         (

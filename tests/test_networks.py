@@ -6,9 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from psa_core.datasets.formats.reading import Reading
 from psa_core.networks import builder, files
 from psa_core.networks.files import read_network, write_network
-from psa_core.networks.metadata import read_metadata
+from psa_core.networks.metadata import check_frozen, read_metadata
 
 AFFINITY = {"output_stride": 16, "frozen_stages": 0, "channels": [8, 16, 24], "group_norm": False}
 ATROUS = {
@@ -191,6 +192,15 @@ def test_a_network_file_tells_what_it_is(tmp_path):
     }
     assert (metadata["dataset"], metadata["seed"]) == ("zoo", 3)
     assert metadata["versions"].keys() == {"psa_core", "torch", "timm"}
+
+
+def test_frozen_networks_must_know_images_that_are_read_as_those_of_the_data_set(tmp_path):
+    path, satellite = tmp_path / "n.safetensors", Reading(bands=(4, 3, 2), value_range=(0, 3000))
+    for about in ({}, {"images": satellite._asdict()}):  # a network may not say it
+        write_network(path, build("cam"), "cam", {"backbone": "resnet18"}, ["a"], **about)
+        check_frozen([path], ["a"], satellite)
+    with pytest.raises(ValueError, match=r"n\.safetensors learned .*4, 3, 2.* set dataset\.bands"):
+        check_frozen([path], ["a"])
 
 
 def test_preprocessing_of_vgg16_is_that_of_its_release(tmp_path):

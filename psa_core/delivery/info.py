@@ -34,6 +34,7 @@ def lines(path: Path, metadata: dict) -> list[str]:
         "classes": ", ".join(f"{i} {name}" for i, name in enumerate(metadata["classes"], start=1)),
         "network": _joined(metadata["settings"]),
         "preprocessing": _joined(metadata["preprocessing"]),
+        "images": _joined({k: v for k, v in metadata.get("images", {}).items() if v}) or None,
         "data set": metadata.get("dataset"),
         "seed": metadata.get("seed"),
         "prediction": _joined(metadata["inference"]) if "inference" in metadata else None,

@@ -130,7 +130,7 @@ def trainings(tables: dict[str, pd.DataFrame]) -> Figure:
     tables: for each network the columns epoch, loss and other terms, one row per epoch.
     """
     figure, axes = plt.subplots(
-        1, len(tables), figsize=(3.2 * len(tables), 2.8), squeeze=False, layout="constrained"
+        1, len(tables), figsize=(3.2 * len(tables), 3.2), squeeze=False, layout="constrained"
     )
     for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
         for term in table.columns.drop("epoch"):
@@ -138,7 +138,8 @@ def trainings(tables: dict[str, pd.DataFrame]) -> Figure:
         axis.set(title=name, xlabel="epoch", ylim=(0, None))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(frameon=False)
+        # Below the axes, as curves may be anywhere in them.
+        axis.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     axes[0, 0].set_ylabel("mean loss")
     return figure
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import safetensors
 
+from psa_core.datasets.formats.reading import AS_STORED, Reading, reading_of
 from psa_core.errors import UserError
 from psa_core.runtime.artifacts import REBUILD
 from psa_core.runtime.files import refusal
@@ -54,18 +55,30 @@ def read_metadata(path: str | Path) -> dict:
     return metadata
 
 
-def check_frozen(paths: Iterable[str | Path], classes: Sequence[str]) -> None:
-    """Check the networks of a run with `freeze`: that they exist and are for these classes.
+def check_frozen(
+    paths: Iterable[str | Path], classes: Sequence[str], reading: Reading = AS_STORED
+) -> None:
+    """Check the networks of a run with `freeze`: that they exist and are for this data set.
 
+    classes: those of the data set. reading: how its images are read; a network that does not say
+    how its training images were read fits any.
     Raises UserError, with the file and the remedy, for the first that does not fit.
     """
     for path in paths:
         if not Path(path).exists():
             raise UserError(f"freeze: true, but there is no {path}; run without it first")
-        if (known := read_metadata(path)["classes"]) != list(classes):
+        metadata = read_metadata(path)
+        if (known := metadata["classes"]) != list(classes):
             raise UserError(
                 f"freeze: true, but {path} is for the classes {', '.join(known)}, and the data set "
                 f"has {', '.join(classes)}; set dataset.classes to those, or train without freeze"
+            )
+        read = metadata.get("images")
+        if read is not None and reading_of(read) != reading:
+            raise UserError(
+                f"freeze: true, but {path} learned from images read with {read}, and the data set "
+                f"has {reading._asdict()}; set dataset.bands and dataset.value_range to those of "
+                "the network, or train without freeze"
             )
 
 

@@ -6,24 +6,18 @@ import copy
 import difflib
 import json
 import math
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from psa_core.datasets.formats.segments import SUFFIXES
 from psa_core.errors import UserError
-from psa_core.networks import registry
-from psa_core.runtime.files import content_of, refusal
-from psa_core.runtime.stages import STAGES, trained_stages
+from psa_core.runtime.config_checks import conflicts, misfits
+from psa_core.runtime.stages import STAGES
 
 if TYPE_CHECKING:
     from psa_core.datasets.inventory import Inventory
-
-NO_FILES = ("imagenet", "random")  # values of network.weights that are not file names
 
 
 class ConfigError(UserError):
@@ -39,7 +33,7 @@ def complete(config: dict, schema: dict) -> dict:
     filled = _fill(copy.deepcopy(config), schema, schema)
     problems = [_explain(error) for error in Draft202012Validator(schema).iter_errors(filled)]
     problems += _not_finite(filled)
-    _raise(sorted(problems) or list(_conflicts(filled)))
+    _raise(sorted(problems) or list(conflicts(filled, schema)))
     return filled
 
 
@@ -54,15 +48,6 @@ RENAMED = {
 }
 
 
-def file_of_weights(section: dict) -> str | None:
-    """The file with a stage's initial weights; None for ImageNet or random weights.
-
-    section: the config section of the stage, for example config["cam"].
-    """
-    weights = section["network"]["weights"]
-    return None if weights in NO_FILES else weights
-
-
 def cached_side(config: dict) -> int | None:
     """The largest `longest_side` of the trainings, in pixels; None if one does not resize."""
     sides = [config[stage]["training"]["longest_side"] for stage in STAGES]
@@ -74,7 +59,7 @@ def check_data(config: dict, data: Inventory) -> None:
 
     Raises ConfigError for everything that does not fit, with key, value and remedy.
     """
-    _raise(list(_misfits(config, data)))
+    _raise(list(misfits(config, data)))
 
 
 def describe(schema: dict) -> str:
@@ -94,74 +79,6 @@ def _raise(problems: list[str]) -> None:
     if problems:
         raise ConfigError(
             "the configuration is not usable:\n" + "\n".join(f"  - {p}" for p in problems)
-        )
-
-
-def _misfits(config: dict, data: Inventory) -> Iterator[str]:
-    """What is wrong with a complete configuration for this data set."""
-    for stage in trained_stages(config):
-        batch_size = config[stage]["training"]["batch_size"]
-        if batch_size % config["devices"]:
-            yield (
-                f"devices: {config['devices']} cannot share {stage}.training.batch_size, "
-                f"{batch_size}, equally; set batch_size to a multiple of devices"
-            )
-    yield from _unusable_weights(config)
-    true_masks = config["affinity_labels"]["true_masks"]
-    if unknown := sorted(set(true_masks) - set(data.classes)):
-        yield (
-            f"affinity_labels.true_masks: {unknown} are not classes; choose from "
-            f"{', '.join(data.classes)}"
-        )
-    if true_masks and not data.scored["train_aug"]:
-        yield "affinity_labels.true_masks: no training image has a mask; add masks or set it to []"
-    if config["segmentation"]["upper_bound"] and not data.scored["train_aug"]:
-        yield (
-            "segmentation.upper_bound: true, but no training image has a mask; add masks or set it "
-            "to false"
-        )
-    if data.rejected == data.images["train_aug"]:
-        yield (
-            f"dataset.decisions: {config['dataset']['decisions']} rejects the labels of all "
-            "training images, so the segmentation model has none to learn from; accept some"
-        )
-    shown = [image for image in data.images["train_aug"] if image not in data.negatives]
-    if folder := config["cam"]["maps"]:
-        yield from _missing("cam.maps", "class maps", folder, shown, (".npy",))
-    if folder := config["pseudo_labels"]["segments"]:
-        yield from _missing("pseudo_labels.segments", "segments", folder, shown, SUFFIXES)
-
-
-def _unusable_weights(config: dict) -> Iterator[str]:
-    """Files of weights that are plainly none; the stages open the others."""
-    for stage in STAGES:
-        file = file_of_weights(config[stage])
-        if not file or not os.path.lexists(file):  # Snakemake says which input is missing
-            continue
-        reason = refusal(file)
-        if not reason:
-            with open(file, "rb") as content:
-                reason = content_of(content.read(64))
-        if reason:
-            yield f"{stage}.network.weights: {file} holds no weights ({reason}); replace it"
-
-
-def _missing(
-    key: str, what: str, folder: str, images: list[str], suffixes: Sequence[str]
-) -> Iterator[str]:
-    """A folder of the user without a file for each of these images."""
-    if not Path(folder).is_dir():
-        yield (
-            f"{key}: {folder!r} is not a folder (seen from {Path.cwd()}); set it to the folder "
-            f"with the {what}"
-        )
-        return
-    present = set(os.listdir(folder))
-    missing = [i for i in images if not any(i + suffix in present for suffix in suffixes)]
-    if missing:
-        yield (
-            f"{key}: {folder} lacks the {what} of {len(missing)} training images, the first is "
-            f"{missing[0]}{suffixes[0]}; add them, or take these images out of the lists"
         )
 
 
@@ -274,77 +191,3 @@ def _explain(error: ValidationError) -> str:
         return "; ".join(lines)
     remedy = error.schema.get("description", "")
     return f"{key or 'config'}: {error.message}" + (f" ({remedy})" if remedy else "")
-
-
-def _network_conflicts(stage: str, section: dict) -> Iterator[str]:
-    """Settings of a stage's network that contradict one another or that its backbone cannot have.
-
-    section: that of the stage in the configuration.
-    """
-    network, key = section["network"], f"{stage}.network"
-    if not section["train"] and network["weights"] in NO_FILES:
-        yield (
-            f"{stage}.train: false, but {key}.weights is {network['weights']!r}; set it to the "
-            "file of a trained network"
-        )
-    yield from (f"{key}.{problem}" for problem in registry.conflicts(network))
-    if stage == "cam":
-        stride = section["inference"]["output_stride"]
-        problems = registry.stride_conflicts(network["backbone"], stride)
-        yield from (f"cam.inference.{problem}" for problem in problems)
-
-
-def _conflicts(config: dict) -> Iterator[str]:
-    """Values that contradict each other, which a schema of single keys cannot find."""
-    labels = config["affinity_labels"]
-    low, high = labels["alpha_low"], labels["alpha_high"]
-    if (low == "auto") != (high == "auto"):
-        yield (
-            f"affinity_labels: alpha_low {low} and alpha_high {high}; set both to numbers, or both "
-            "to auto"
-        )
-    elif low != "auto" and low > high:
-        yield (
-            f"affinity_labels: alpha_low {low} is above alpha_high {high}; the lower one "
-            "amplifies the background, so swap them"
-        )
-    for stage in STAGES:
-        yield from _network_conflicts(stage, config[stage])
-        low, high = config[stage]["training"]["longest_side"] or (0, 0)
-        if low > high:
-            key = f"{stage}.training.longest_side"
-            yield f"{key}: [{low}, {high}] is not a range; put the smaller value first"
-    if config["segmentation"]["upper_bound"] and not config["segmentation"]["train"]:
-        yield (
-            "segmentation.upper_bound: true, but segmentation.train is false, so the network that "
-            "learns from true masks would start with the weights it is compared with; set "
-            "upper_bound to false or train to true"
-        )
-    for stage in STAGES:
-        file = file_of_weights(config[stage])
-        if file and Path(file).parts[:1] == ("results",):
-            yield (
-                f"{stage}.network.weights: {file} is a result, which the workflow may make again "
-                "in the same run; copy it to another folder"
-            )
-    dataset = config["dataset"]
-    if dataset["test"] and dataset["format"] != "voc":
-        yield (
-            f"dataset.test: {dataset['test']!r}, but dataset.format is {dataset['format']}, and "
-            "only VOC has a test server; remove the key"
-        )
-    if dataset["mask_values"] and dataset["format"] == "voc":
-        yield (
-            "dataset.mask_values: only for dataset.format: folder, as VOC's masks have values of "
-            "their own; remove the key"
-        )
-    if (values := dataset["value_range"]) and values[0] >= values[1]:
-        yield (
-            f"dataset.value_range: {values}; the value of black comes first and is below that of "
-            "white"
-        )
-    if not dataset["root"]:
-        yield (
-            "dataset.root: missing; set it to the folder of the data set, in the config file or "
-            "with --config dataset='{root: FOLDER}'"
-        )

@@ -7,7 +7,7 @@ NETWORKS = [
 ]
 if config["freeze"]:
     with one_message():
-        check_frozen(NETWORKS, DATA.classes)
+        check_frozen(NETWORKS, DATA.classes, DATA.reading)
 if not config["freeze"]:
 
     rule import_network:
