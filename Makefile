@@ -17,7 +17,7 @@ export XDG_CACHE_HOME := $(CURDIR)/.cache
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install metrics report voc12 coco models bench accuracy lint test testslow test-slurm test-faults \
+.PHONY: help install metrics report voc12 coco models bench gpu-check accuracy lint test testslow test-slurm test-faults \
 	test-anywhere fuzz format clean
 
 help:  ## list the targets
@@ -85,6 +85,9 @@ models: install  ## print a table of the networks: parameters, FLOPs, maps
 
 bench: install  ## time the hot paths against the public release's code: results/bench.csv
 	$(BIN)/python benchmarks/bench.py
+
+gpu-check: install  ## compare and time each network on a GPU against the CPU: results/gpu_check.md
+	$(BIN)/python benchmarks/gpu_check.py $(ARGS)
 
 accuracy: install  ## score presets on several data sets and seeds (hours): runs/accuracy/accuracy.md
 	$(BIN)/python benchmarks/accuracy.py runs/accuracy \
