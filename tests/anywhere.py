@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -100,7 +101,9 @@ def clone_in(scratch: Path, as_user: bool) -> Path:
     clone = scratch / "Wälder und Tiere" / "psa"
     if as_user:
         python = os.environ.get("PYTHON", sys.executable)
-        if os.geteuid() or subprocess.run([*AS_USER, python, "-c", ""], check=False).returncode:
+        # By a shell: setpriv itself still reaches what root alone may.
+        command = [*AS_USER, "sh", "-c", f"{shlex.quote(python)} -c ''"]
+        if os.geteuid() or subprocess.run(command, check=False).returncode:
             raise NotHere(f"nobody cannot run {python}; be root, and name another by PYTHON=")
     chown = ["chown", "--recursive"]
     if clone.exists():
