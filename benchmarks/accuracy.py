@@ -48,7 +48,7 @@ MINUTES = "minutes"
 MEMORY = "GiB"
 COMBINATION = ["data", "preset"]
 SCORE = ["stage", "split", "score"]
-READING = Lock()  # scores that one thread reads, another must not delete
+READING = Lock()  # no thread deletes scores while another reads them
 
 
 class Run(NamedTuple):

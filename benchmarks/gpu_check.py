@@ -46,7 +46,7 @@ from psa_core.training.loop import Examples, Machine, Outputs, train
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
-PRESETS = ["voc_animals", "voc12_resnet50", "voc12_resnet38"]
+PRESETS = ["voc_animals", "voc12_resnet50", "voc12_resnet38", "voc12_dinov2"]
 CLASSES = [f"class {number}" for number in range(1, 21)]
 WARM = 5  # steps that are not timed
 COMPARED = 2  # images that the CPU infers, too
@@ -62,8 +62,8 @@ COLUMNS = {
     "training_gib": "GiB",
     "difference": "result, difference",
     "inference": "inference, images/s",
-    "inference_use": "GPU, % ",
-    "inference_gib": "GiB ",
+    "inference_use": "GPU, %",
+    "inference_gib": "GiB",
     "with_crf": "with dense CRF, images/s",
 }
 
@@ -96,7 +96,7 @@ def write_data(folder: Path, count: int, width: int, height: int) -> tuple[list[
 
 def settings_of(preset: str, steps: int, batch_size: int | None) -> dict:
     """A complete configuration with random weights, and trainings of so many steps."""
-    path = ROOT / f"config/{preset}.yaml" if "/" not in preset else Path(preset)
+    path = Path(preset) if preset.endswith(".yaml") else ROOT / f"config/{preset}.yaml"
     config = yaml.safe_load(path.read_text())
     for stage in STAGES:
         length: dict[str, Any] = {"epochs": 1, "least_steps": steps}
@@ -347,7 +347,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 rows.append(row)
                 print(f"{preset}, {stage}: {time.perf_counter() - start:.0f} s", flush=True)
                 table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
-                # After each stage, so that what a time limit cuts off is not all.
+                # After each stage, so that a time limit loses only the last one.
                 write_table(options.output / "gpu_check.csv", table)
                 lines = [about(device, cores), "", *markdown(table)]
                 write_lines(options.output / "gpu_check.md", lines)

@@ -11,9 +11,19 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from in_process import run_scripts_here
+from in_process import fork_scripts, run_scripts_here
 
 IMPORTED = ["pytest", "snakemake.cli", "snakemake.report.html_reporter", "jsonschema", "PIL.Image"]
+# What the stages import, but psa_core: a run may be of a changed copy of it.
+IMPORTED += [
+    "lightning.pytorch",
+    "torchvision.transforms.v2",
+    "timm",
+    "pandas",
+    "h5py",
+    "scipy.sparse",
+]
+IMPORTED += ["segmentation_models_pytorch", "matplotlib.pyplot"]
 
 
 def snakemake_of(*runs: tuple[Path, Sequence[str]], stubs: bool = False) -> list[CompletedProcess]:
@@ -41,6 +51,8 @@ def _main(
 
     if stubs:
         run_scripts_here()
+    else:
+        fork_scripts()
     status = 0
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         os.dup2(out.fileno(), 1)

@@ -1,8 +1,16 @@
-"""Snakemake whose scripts run in its own process: a stub takes less time than a start of Python."""
+"""Snakemake whose scripts start in little time: in its own process, or forked from a server."""
+
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+from multiprocessing import forkserver, reduction
+from typing import Any
 
 
 def run_scripts_here() -> None:
-    """Change Snakemake for the rest of this process. Scripts must be stubs (workflow_runs.py)."""
+    """Run stubs (workflow_runs.py) inside Snakemake, for the rest of this process."""
     from snakemake import script
 
     def evaluate(job, edit: bool = False) -> None:
@@ -11,6 +19,62 @@ def run_scripts_here() -> None:
             job.bench_record.running_time = 0
 
     script.PythonScript.evaluate = evaluate
+
+
+def fork_scripts() -> None:
+    """From now on, run each script in a child of the fork server that started this process.
+
+    The server has imported what takes seconds. It has no threads, so it can be forked safely; this
+    process has some.
+    """
+    from snakemake import script
+    from snakemake.benchmark import benchmarked
+
+    # Otherwise a second server would start, as this process knows the address of its own alone.
+    forkserver._forkserver.ensure_running = lambda: None
+
+    def execute(job, name: str, edit: bool = False) -> None:
+        streams = Stream(1), Stream(2)
+        where = os.getcwd(), dict(os.environ), sys.path
+        process = multiprocessing.get_context("forkserver").Process(
+            target=_run_script, args=(name, streams, *where)
+        )
+        process.start()
+        with benchmarked(process.pid, job.bench_record):
+            process.join()
+        if process.exitcode:
+            raise subprocess.CalledProcessError(process.exitcode, name)
+
+    script.PythonScript.execute_script = execute
+
+
+class Stream:
+    """An open file, by its descriptor, that another process gets with its arguments."""
+
+    def __init__(self, descriptor: Any):
+        self.descriptor = descriptor
+
+    def __reduce__(self):
+        return Stream, (reduction.DupFd(self.descriptor),)
+
+
+def _run_script(
+    name: str,
+    streams: tuple[Stream, Stream],
+    folder: str,
+    environment: dict[str, str],
+    path: list[str],
+) -> None:
+    """Run a script as Python does."""
+    for number, stream in enumerate(streams, start=1):
+        os.dup2(stream.descriptor.detach(), number)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:] = path
+    sys.argv = [name]
+    multiprocessing.set_start_method("fork", force=True)  # Linux's own, not that of the server
+    runpy.run_path(name, run_name="__main__")
 
 
 if __name__ == "__main__":

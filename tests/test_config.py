@@ -44,6 +44,7 @@ PRESETS = {
     "voc12_release.yaml": "resnet38",
     "voc12_vgg16.yaml": "vgg16",
     "voc12_resnet50.yaml": "resnet50",
+    "voc12_dinov2.yaml": "vit_small_patch14_reg4_dinov2",
 }
 
 

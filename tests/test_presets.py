@@ -34,7 +34,7 @@ from psa_core.runtime.artifacts import read_lines, write_table
 from psa_core.training.loop import Examples, Machine, Outputs, train
 
 CPU = torch.device("cpu")
-PRESETS = ["voc12_resnet38", "voc12_release", "voc12_vgg16", "voc12_resnet50"]
+PRESETS = ["voc12_resnet38", "voc12_release", "voc12_vgg16", "voc12_resnet50", "voc12_dinov2"]
 STAGES = ("cam", "affinity", "segmentation")
 
 
@@ -154,7 +154,7 @@ def tiny(devkit: Path) -> dict:
     }
 
 
-@pytest.mark.parametrize("preset", ["voc12_vgg16", "voc12_resnet50"])
+@pytest.mark.parametrize("preset", ["voc12_vgg16", "voc12_resnet50", "voc12_dinov2"])
 def test_networks_of_a_preset_learn_and_predict(preset, devkit, tmp_path):
     """Each is trained for one step, from noise, and used, with the parameters of the rules."""
     (rules,) = rules_of(tmp_path, [limited(tmp_path, preset, tiny(devkit))])

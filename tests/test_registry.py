@@ -9,7 +9,7 @@ import torch
 from psa_core.networks.builder import build
 from psa_core.networks.registry import FAMILIES, TIMM, conflicts, create_backbone, family_of
 
-EXAMPLES = {**FAMILIES, "resnet18": TIMM}  # a backbone of each family
+EXAMPLES = {**FAMILIES, "resnet18": TIMM, "test_vit2": TIMM}  # a backbone of each kind
 DECLARED = [(name, stride) for name, family in EXAMPLES.items() for stride in family.output_strides]
 
 

@@ -131,7 +131,7 @@ def test_unknown_backbone_is_refused_with_similar_names():
         TimmBackbone("efficientnet_light0", output_stride=32, pretrained=False)
 
 
-@pytest.mark.parametrize("name", ["vgg11", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("name", ["vgg11", "beit_base_patch16_224"])
 def test_backbone_that_cannot_be_dilated_is_refused(name):
     with pytest.raises(ValueError, match=f"'{name}' cannot have output stride 16"):
         TimmBackbone(name, output_stride=16, pretrained=False)

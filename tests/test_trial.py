@@ -13,7 +13,7 @@ from psa_core.runtime.config import complete
 from psa_core.runtime.stages import trained_stages
 
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
-VIT = {"network": {"backbone": "vit_tiny_patch16_224"}}  # images of 224 x 224 alone
+CAIT = {"network": {"backbone": "cait_xxs24_224", "output_stride": 32}}  # images of 224 x 224 alone
 
 
 def configuration(**sections):
@@ -34,9 +34,9 @@ def test_the_defaults_pass_and_nothing_is_drawn():
 
 def test_all_networks_that_fail_are_named_together():
     text = message(
-        configuration(cam=VIT, affinity={"network": {"backbone": "resnet5O", "output_stride": 32}})
+        configuration(cam=CAIT, affinity={"network": {"backbone": "resnet5O", "output_stride": 32}})
     )
-    assert "cam.network.backbone: vit_tiny_patch16_224 cannot take 16 images of 288 x 288" in text
+    assert "cam.network.backbone: cait_xxs24_224 cannot take 16 images of 288 x 288" in text
     assert "affinity.network: timm has no backbone 'resnet5O'; did you mean" in text
     assert "segmentation" not in text
 
@@ -49,12 +49,12 @@ def test_one_crop_size_is_not_enough():
 
 
 def test_tokens_are_no_maps():
-    text = message(configuration(cam={**VIT, "training": {"crop_size": 224}}))
-    assert "cam.network.backbone: vit_tiny_patch16_224 cannot take 16 images of 224 x 224" in text
+    text = message(configuration(cam={**CAIT, "training": {"crop_size": 224}}))
+    assert "cam.network.backbone: cait_xxs24_224 cannot take 16 images of 224 x 224" in text
 
 
 def test_later_trainings_try_nothing():
-    check_networks(configuration(cam=VIT), "affinity", images=100)
+    check_networks(configuration(cam=CAIT), "affinity", images=100)
 
 
 def test_a_norm_needs_two_values_per_channel():
@@ -69,7 +69,7 @@ def test_a_norm_needs_two_values_per_channel():
 
 
 def test_only_networks_that_are_trained_are_tried():
-    unused = {**VIT, "maps": "maps"}
+    unused = {**CAIT, "maps": "maps"}
     config = configuration(cam=unused)
     assert trained_stages(config) == ["affinity", "segmentation"]
     check_networks(config, "affinity", images=100)

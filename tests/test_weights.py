@@ -366,7 +366,8 @@ def test_an_imported_network_knows_how_its_images_are_read(trained, tmp_path):
     assert read_metadata(new)["images"] == {"bands": [4, 3, 2], "value_range": [0, 3000]}
     again = CAM | {"weights": str(new)}
     import_weights(tmp_path / "same.safetensors", "cam", again, NAMES, satellite)
-    with pytest.raises(ValueError, match=r"new.safetensors: .*set dataset.bands and"):
+    message = r"new.safetensors: .*set dataset: {bands: \[4, 3, 2\], value_range: \[0, 3000\]}"
+    with pytest.raises(ValueError, match=message):
         import_weights("x", "cam", again, NAMES, PLAIN)
 
 

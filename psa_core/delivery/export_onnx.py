@@ -14,6 +14,7 @@ import onnxruntime
 import torch
 from torch import nn
 
+from psa_core.errors import UserError
 from psa_core.networks.files import read_network
 from psa_core.networks.metadata import read_metadata
 from psa_core.runtime.artifacts import replacing
@@ -56,7 +57,8 @@ def export(path: Path, output: Path) -> float:
     `stride`. Outputs: `logits` [B, C + 1, h, w] of a segmentation model; `logits` [B, C] and
     `activations` [B, C, h, w] of a CAM network; `features` [B, D, h, w] of AffinityNet.
     Returns the largest difference from torch at two sizes, relative to the largest output.
-    Raises ValueError if it is above TOLERANCE; nothing is written then.
+    Raises ValueError if it is above TOLERANCE, UserError if torch cannot export the network, as
+    vision transformers; nothing is written then.
     """
     metadata = read_metadata(path)
     network = read_network(path, torch.device("cpu")).to(memory_format=torch.contiguous_format)
@@ -71,16 +73,23 @@ def export(path: Path, output: Path) -> float:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # The newer exporter takes minutes instead of a second, for the same graph.
-            torch.onnx.export(
-                network,
-                (torch.rand(2, 3, 2 * stride, 3 * stride),),
-                temporary,
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=["images"],
-                output_names=names,
-                dynamic_axes=axes,
-            )
+            try:
+                torch.onnx.export(
+                    network,
+                    (torch.rand(2, 3, 2 * stride, 3 * stride),),
+                    temporary,
+                    dynamo=False,
+                    opset_version=OPSET,
+                    input_names=["images"],
+                    output_names=names,
+                    dynamic_axes=axes,
+                )
+            except RuntimeError as error:
+                reason = str(error).partition("\n")[0]
+                raise UserError(
+                    f"{path}: torch cannot export {metadata['settings']['backbone']} as ONNX "
+                    f"({reason}); use psa predict"
+                ) from error
         model = onnx.load(temporary)
         properties = {"psa": json.dumps(metadata), "stride": str(stride)}
         onnx.helper.set_model_props(model, properties)

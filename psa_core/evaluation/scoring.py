@@ -45,7 +45,7 @@ def of_class_maps(pattern: str, rows: Mapping[str, ImageRow], alpha: float) -> L
 
     def label(image: str, size: tuple[int, int]) -> np.ndarray:
         if image not in rows:
-            raise UserError(f"the tables of images have no row of {image}; {REBUILD}")
+            raise UserError(f"results/dataset/images: no row of {image}; {REBUILD}")
         classes = rows[image].classes
         scores = maps.with_background(read_array(pattern.format(image), len(classes)), alpha)
         return maps.arg_max(scores, classes, size)

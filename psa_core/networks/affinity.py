@@ -30,7 +30,7 @@ class AffinityNetwork(nn.Module):
             raise UserError(
                 f"the affinity network cannot use backbone '{backbone.name}': its finest level has "
                 f"stride {self.stride}, but affinity labels are reduced to stride {LABEL_STRIDE}; "
-                "choose a ResNet, ConvNeXt or EfficientNet"
+                "choose a ResNet, ConvNeXt, EfficientNet or vision transformer"
             )
         self.backbone = backbone
         self.reduce = nn.ModuleList(

@@ -16,7 +16,7 @@ from psa_core.errors import UserError
 from psa_core.networks import weights
 from psa_core.networks.builder import build
 from psa_core.networks.folding import fold_batch_norms
-from psa_core.networks.metadata import encode, is_safetensors, read_metadata
+from psa_core.networks.metadata import encode, is_safetensors, read_metadata, reading_problem
 from psa_core.runtime.artifacts import remove_left, replacing
 
 
@@ -106,12 +106,9 @@ def import_weights(
     weights.load(network, stage, source, complete=True)
     if is_safetensors(source):
         metadata = read_metadata(source)
-        known, read = metadata["classes"], metadata.get("images")
-        if read is not None and reading_of(read) != reading_of(images):
-            raise UserError(
-                f"{source}: learned from images read with {read}, but the data set has {images}; "
-                "set dataset.bands and dataset.value_range to those of the network"
-            )
+        known = metadata["classes"]
+        if problem := reading_problem(metadata, reading_of(images)):
+            raise UserError(f"{source}: {problem}")
         if known != list(classes) and stage != "affinity":  # which does not know classes
             raise UserError(
                 f"{source}: a network for the classes {', '.join(known)}, but the data set has "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import safetensors
 
-from psa_core.datasets.formats.reading import AS_STORED, Reading, reading_of
+from psa_core.datasets.formats.reading import Reading, reading_of
 from psa_core.errors import UserError
 from psa_core.runtime.artifacts import REBUILD
 from psa_core.runtime.files import refusal
@@ -55,13 +55,10 @@ def read_metadata(path: str | Path) -> dict:
     return metadata
 
 
-def check_frozen(
-    paths: Iterable[str | Path], classes: Sequence[str], reading: Reading = AS_STORED
-) -> None:
+def check_frozen(paths: Iterable[str | Path], classes: Sequence[str], reading: Reading) -> None:
     """Check the networks of a run with `freeze`: that they exist and are for this data set.
 
-    classes: those of the data set. reading: how its images are read; a network that does not say
-    how its training images were read fits any.
+    classes: those of the data set. reading: how its images are read.
     Raises UserError, with the file and the remedy, for the first that does not fit.
     """
     for path in paths:
@@ -73,13 +70,23 @@ def check_frozen(
                 f"freeze: true, but {path} is for the classes {', '.join(known)}, and the data set "
                 f"has {', '.join(classes)}; set dataset.classes to those, or train without freeze"
             )
-        read = metadata.get("images")
-        if read is not None and reading_of(read) != reading:
-            raise UserError(
-                f"freeze: true, but {path} learned from images read with {read}, and the data set "
-                f"has {reading._asdict()}; set dataset.bands and dataset.value_range to those of "
-                "the network, or train without freeze"
-            )
+        if problem := reading_problem(metadata, reading):
+            raise UserError(f"freeze: true, but {path} {problem}, or train without freeze")
+
+
+def reading_problem(metadata: dict, reading: Reading) -> str:
+    """Why a network does not fit images that are read so, and the remedy; "" if it does.
+
+    A network that does not say how its training images were read fits any.
+    """
+    read = reading_of(metadata.get("images", reading._asdict()))
+    if read == reading:
+        return ""
+    values = [f"{key}: {list(each) or 'null'}" for key, each in read._asdict().items()]
+    return (
+        "learned from images that were read in another way than those of the data set; set "
+        f"dataset: {{{', '.join(values)}}}"
+    )
 
 
 def find_metadata(path: str | Path) -> dict | None:

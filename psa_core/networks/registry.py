@@ -1,7 +1,8 @@
 """The families of backbones by name: what each can do, and how it is built.
 
-A new family is one file with its `Backbone` class, and one entry here. The configuration check
-reads the entries at each start of the workflow, so torch and timm are imported only to build.
+A new family is one file with its `Backbone` class, and one entry here; for a network of timm,
+`_timm` chooses the class. The configuration check reads the entries at each start of the workflow,
+so torch and timm are imported only to build.
 """
 
 from __future__ import annotations
@@ -47,8 +48,10 @@ def _timm(
     *, name: str, output_stride: int, frozen_stages: int, pretrained: bool, **_: object
 ) -> Backbone:
     from psa_core.networks.timm_backbone import TimmBackbone
+    from psa_core.networks.transformer import TransformerBackbone, is_transformer
 
-    return TimmBackbone(
+    kind = TransformerBackbone if is_transformer(name) else TimmBackbone
+    return kind(
         name, output_stride=output_stride, frozen_stages=frozen_stages, pretrained=pretrained
     )
 
@@ -82,8 +85,8 @@ def create_backbone(
     output_stride: stride of its deepest map in pixels, see `stride_conflicts`.
     frozen_stages: number of leading stages to freeze.
     pretrained: start from ImageNet weights.
-    Raises ValueError where timm does not know the name or cannot dilate the network, RuntimeError
-    where ImageNet weights cannot be downloaded.
+    Raises UserError where timm does not know the name or cannot build the network so, or where its
+    weights cannot be downloaded.
     """
     return family_of(name).create(
         name=name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +11,6 @@ from torch import nn
 from psa_core.errors import UserError
 from psa_core.networks.backbone import Backbone
 from psa_core.networks.registry import LIBRARY_STRIDE, OUR_ARCHITECTURES
-
-if TYPE_CHECKING:
-    from psa_core.networks.timm_backbone import TimmBackbone
 
 
 class AtrousNetwork(nn.Module):
@@ -103,13 +99,20 @@ class LibraryNetwork(nn.Module):
     The encoder takes the weights of the backbone up to its last level; frozen stages stay frozen.
 
     architecture: for example `deeplabv3plus`, `segformer`, `upernet` or `unet`. Raises UserError
-    for an unknown one.
+    for an unknown one, and for a backbone that the library cannot build for images of any size.
     """
 
-    def __init__(self, backbone: TimmBackbone, classes: int, *, architecture: str):
+    def __init__(self, backbone: Backbone, classes: int, *, architecture: str):
         super().__init__()
         import segmentation_models_pytorch as smp  # slow, and used here alone
 
+        from psa_core.networks.timm_backbone import TimmBackbone, is_swin
+
+        if not isinstance(backbone, TimmBackbone) or is_swin(backbone.name):
+            raise UserError(
+                f"architecture '{architecture}' cannot have a transformer, {backbone.name}; set it "
+                f"to {' or '.join(OUR_ARCHITECTURES)}"
+            )
         known = sorted(each.__name__ for each in smp.MODEL_ARCHITECTURES_MAPPING.values())
         if architecture.lower() not in smp.MODEL_ARCHITECTURES_MAPPING:
             raise UserError(

