@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -48,7 +49,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 PRESETS = ["voc_animals", "voc12_resnet50", "voc12_resnet38", "voc12_dinov2"]
 CLASSES = [f"class {number}" for number in range(1, 21)]
-WARM = 5  # steps that are not timed
+WARM = 5  # steps before the first time is taken, and between two times
 COMPARED = 2  # images that the CPU infers, too
 # The largest difference between GPU and CPU, which half precision explains: of the loss, relative;
 # of class maps and affinities, which are in [0, 1]; and the share of pixels with another label.
@@ -117,28 +118,34 @@ def targets_of(stage: str, rows: Sequence[ImageRow], masks: Sequence[Path]) -> l
     return list(masks)
 
 
-def time_training(
+def train_timed(
     stage: str, config: dict, rows: list[ImageRow], masks: list[Path], device: str, folder: Path
-) -> tuple[Path, float]:
-    """Train from random weights; (the network's file, images per second after WARM steps)."""
+) -> tuple[Path, list[float]]:
+    """Train from random weights.
+
+    Returns the network's file, and the time at every WARM-th step but the first, with nothing left
+    for the GPU to do.
+    """
     times: list[float] = []
+    steps = 0
     losses = losses_of(stage, config)
 
     def timed(*arguments: Any, **options: Any) -> dict:
-        if len(times) % WARM == 0 and device.startswith("cuda"):
-            torch.cuda.synchronize()
-        times.append(time.perf_counter())
+        nonlocal steps
+        if steps and steps % WARM == 0:
+            if device.startswith("cuda"):
+                torch.cuda.synchronize()
+            times.append(time.perf_counter())
+        steps += 1
         return losses(*arguments, **options)
 
     section, network = config[stage], folder / f"{stage}.safetensors"
     settings = {**{k: section[k] for k in ("network", "training")}, "losses": {}, "seed": 0}
     machine = Machine(device, devices=1, threads=os.cpu_count() or 1)
     outputs = Outputs(network, folder / "losses.csv", folder / "checkpoints")
-    train(stage, timed, Examples(rows, targets_of(stage, rows, masks), CLASSES, folder), settings,
-          machine, outputs)  # fmt: skip
-    last = (len(times) - 1) // WARM * WARM  # the last of the steps before which the GPU was awaited
-    batch_size = min(section["training"]["batch_size"], len(rows))
-    return network, batch_size * (last - WARM) / (times[last] - times[WARM])
+    examples = Examples(rows, targets_of(stage, rows, masks), CLASSES, folder)
+    train(stage, timed, examples, settings, machine, outputs)
+    return network, times
 
 
 def loss_difference(
@@ -209,34 +216,46 @@ def difference(stage: str, found: dict, expected: dict) -> float:
 
 
 @contextmanager
-def watched(device: torch.device) -> Iterator[dict]:
-    """A dictionary that has, once the block is left, the mean use in per cent and the peak in GiB.
+def watched(device: torch.device) -> Iterator[list[tuple[float, float]]]:
+    """A list that grows while the block runs: (time, use of the GPU in per cent), five per second.
 
-    Empty on a CPU. The use is what nvidia-smi says each fifth of a second.
+    It stays empty on a CPU and without nvidia-smi.
     """
-    figures: dict[str, float] = {}
-    if device.type != "cuda":
-        yield figures
+    samples: list[tuple[float, float]] = []
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    if device.type != "cuda" or not shutil.which("nvidia-smi"):
+        yield samples
         return
-    torch.cuda.reset_peak_memory_stats()
-    samples: list[float] = []
     query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=200"]
+    query += [f"--id=GPU-{torch.cuda.get_device_properties(device).uuid}"]
     with subprocess.Popen(["nvidia-smi", *query], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = process.stdout
 
         def collect() -> None:
-            samples.extend(float(line) for line in lines if line.strip().isdigit())
+            for line in lines:
+                if line.strip().isdigit():
+                    samples.append((time.perf_counter(), float(line)))
 
         reader = threading.Thread(target=collect)
         reader.start()
         try:
-            yield figures
+            yield samples
         finally:
             process.kill()
             reader.join()
-    figures["use"] = float(np.mean(samples)) if samples else float("nan")
-    figures["gib"] = torch.cuda.max_memory_allocated() / 2**30
+
+
+def of_gpu(device: torch.device, samples: list[tuple[float, float]], times: list[float]) -> dict:
+    """Mean use between the first and the last of these times, and peak memory in GiB."""
+    if device.type != "cuda":
+        return {}
+    use = [each for when, each in samples if times[0] <= when <= times[-1]]
+    return {
+        "use": np.mean(use) if use else np.nan,
+        "gib": torch.cuda.max_memory_allocated() / 2**30,
+    }
 
 
 def check_stage(
@@ -252,18 +271,21 @@ def check_stage(
     row: dict[str, Any] = {"preset": preset, "stage": stage}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with watched(device) as figures:
-            network, row["training"] = time_training(
-                stage, config, rows, masks, str(device), folder
-            )
+        with watched(device) as samples:
+            network, times = train_timed(stage, config, rows, masks, str(device), folder)
+        batch_size = min(config[stage]["training"]["batch_size"], len(rows))
+        row["training"] = batch_size * (len(times) - 1) / (times[-1] - times[0]) * WARM
+        figures = of_gpu(device, samples, times)
         row |= {f"training_{key}": value for key, value in figures.items()}
         row["loss_difference"] = loss_difference(stage, config, network, rows, masks, str(device))
         predict = predictor(stage, config, network, device)
         infer(predict, config, rows[:8], device)  # warms up
-        with watched(device) as figures:
-            start = time.perf_counter()
+        with watched(device) as samples:
+            times = [time.perf_counter()]
             found = infer(predict, config, rows, device)
-            row["inference"] = len(rows) / (time.perf_counter() - start)
+            times.append(time.perf_counter())
+        row["inference"] = len(rows) / (times[1] - times[0])
+        figures = of_gpu(device, samples, times)
         row |= {f"inference_{key}": value for key, value in figures.items()}
         expected = infer(
             predictor(stage, config, network, torch.device("cpu")),
