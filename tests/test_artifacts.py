@@ -147,7 +147,7 @@ def test_edges_of_several_images(tmp_path, rng):
         name: rng.random((34, *size)).astype(np.float16)
         for name, size in {"2007_000032": (4, 6), "b.c": (1, 1)}.items()
     }
-    edges["2007_000032"][0, 0, -1] = np.nan
+    edges["2007_000032"][0, :, -1] = np.nan
     artifacts.write_edges(tmp_path / "edges.h5", edges.items())
     for name, expected in edges.items():
         read = artifacts.read_edges(tmp_path / "edges.h5", name)
@@ -159,6 +159,17 @@ def test_edges_of_several_images(tmp_path, rng):
 def test_edited_edges_are_named(tmp_path, edges):
     artifacts.write_edges(tmp_path / "edges.h5", [("a", edges)])
     with pytest.raises(UserError, match=r"edges\.h5: the edges of a are no affinities in \[0, 1\]"):
+        artifacts.read_edges(tmp_path / "edges.h5", "a")
+
+
+def test_nan_among_edges_is_named(tmp_path):
+    edges = np.full((2, 3, 4), 0.5, np.float16)
+    edges[0, :, 3] = edges[1, 2] = edges[1, :, 0] = np.nan  # right, below and left of the map
+    artifacts.write_edges(tmp_path / "edges.h5", [("a", edges)])
+    np.testing.assert_array_equal(artifacts.read_edges(tmp_path / "edges.h5", "a"), edges)
+    edges[1, 1, 2] = np.nan
+    artifacts.write_edges(tmp_path / "edges.h5", [("a", edges)])
+    with pytest.raises(UserError, match=r"edges\.h5: the edges of a have NaN inside the map; del"):
         artifacts.read_edges(tmp_path / "edges.h5", "a")
 
 

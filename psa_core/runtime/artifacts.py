@@ -236,7 +236,7 @@ def read_edges(path: str | Path, image: str) -> np.ndarray:
     """Read the affinities of one image as float32 [P, h, w].
 
     Raises UserError naming a file that is broken, lacks the image or holds a value outside [0, 1];
-    NaN stands for neighbours outside the map.
+    NaN stands for neighbours outside the map, which are whole rows and columns.
     """
     try:
         with h5py.File(path) as file:
@@ -245,4 +245,7 @@ def read_edges(path: str | Path, image: str) -> np.ndarray:
         raise UserError(f"{path}: no readable edges of {image} ({error}); {REBUILD}") from error
     if edges.ndim != 3 or (edges < 0).any() or (edges > 1).any():
         raise UserError(f"{path}: the edges of {image} are no affinities in [0, 1]; {REBUILD}")
+    inside = ~np.isnan(edges)
+    if (inside != inside.any(2, keepdims=True) & inside.any(1, keepdims=True)).any():
+        raise UserError(f"{path}: the edges of {image} have NaN inside the map; {REBUILD}")
     return edges
