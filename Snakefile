@@ -51,5 +51,5 @@ onsuccess:
     made = {"pictures": "results/figures", "review of all masks": REVIEW}
     made |= {"masks": "results/pseudo_labels", "model": "results/model.safetensors"}
     made["masks for other tools"] = "results/export"
-    for line in closing(METRICS, CHECK, made):
+    for line in closing(METRICS, CHECK, made, {*DATA.decisions, *DATA.corrections}):
         logger.warning(line)

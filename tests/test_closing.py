@@ -48,6 +48,10 @@ def test_lines_of_a_run(tmp_path):
     assert warning.startswith("1 of 2 pseudo labels are empty (1)")
     assert warning.endswith(f"(see {tmp_path / 'check.csv'})")
     assert places == [f"pictures: {tmp_path / 'figures'}"]
+    _, labels, *_ = closing.closing(tmp_path / "metrics.csv", tmp_path / "check.csv", made, {"b"})
+    assert labels == "pseudo labels to look at first: a (unsure, margin 0.52)"
+    lines = closing.closing(tmp_path / "metrics.csv", tmp_path / "check.csv", {}, {"a", "b"})
+    assert not any("to look at" in line for line in lines)
 
 
 @pytest.mark.parametrize("text", [None, "", "image,labels\na,cat\n", "a\nb,c\n"])

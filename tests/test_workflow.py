@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -286,6 +287,27 @@ def test_the_model_learns_from_reviewed_labels_until_they_are_taken_away(copy):
         found.append(network.read_bytes())
     assert images == [11, 12]
     assert [found.index(each) for each in found] == [0, 1, 0]
+
+
+def test_reviewed_labels_are_exported_without_rejected_and_with_corrected_masks(copy):
+    (copy / "decisions.csv").write_text("image,decision\nscene_00001,reject\nscene_00002,reject\n")
+    write_label_map(copy / "corrections/scene_00002.png", true_mask("scene_00002"))
+    target = "results/export/reviewed_labels/voc.zip"
+    exported = []
+    for change in (
+        ["--config", "dataset={decisions: decisions.csv, corrections: corrections}"],
+        [],  # taken away again
+    ):
+        snakemake(copy, *change, "--", target)
+        with zipfile.ZipFile(copy / target) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".png")]
+            masks = {Path(name).stem: Image.open(archive.open(name)) for name in names}
+            exported.append({name: np.array(mask) for name, mask in masks.items()})
+    reviewed, made = exported
+    assert made.keys() - reviewed.keys() == {"scene_00001"}
+    differ = [name for name in reviewed if not np.array_equal(reviewed[name], made[name])]
+    assert differ == ["scene_00002"]
+    np.testing.assert_array_equal(reviewed["scene_00002"], true_mask("scene_00002"))
 
 
 def test_a_corrected_mask_is_the_affinity_label_of_its_image_where_asked_for(finished, copy):

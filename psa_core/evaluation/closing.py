@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,15 +15,18 @@ from psa_core.runtime.artifacts import read_table
 SHOWN = 3  # labels to look at first
 
 
-def closing(metrics: str | Path, check: str | Path, made: dict[str, str]) -> list[str]:
+def closing(
+    metrics: str | Path, check: str | Path, made: dict[str, str], decided: Collection[str] = ()
+) -> list[str]:
     """Lines for the terminal; those whose table is missing or unreadable are left out.
 
     metrics: results/metrics.csv. check: results/pseudo_labels/check.csv.
     made: what to look at, and its path; only existing paths are named.
+    decided: images that have a decision or a correction, which need no look.
     A run that has succeeded must not fail at its last message.
     """
     lines: list[str] = []
-    for describe, path in ((_scores, metrics), (_labels, check)):
+    for describe, path in ((_scores, metrics), (partial(_labels, decided), check)):
         try:
             lines += describe(path)
         except (OSError, ValueError, KeyError):
@@ -44,11 +48,13 @@ def _scores(path: str | Path) -> Iterator[str]:
         yield f"mIoU (%) and images: {', '.join(rows)}"
 
 
-def _labels(path: str | Path) -> Iterator[str]:
+def _labels(decided: Collection[str], path: str | Path) -> Iterator[str]:
     table = read_checks([path])
-    worst = worst_first(table).head(SHOWN)
-    shown = (f"{name} ({_reason(image)})" for name, image in worst.iterrows())
-    yield f"pseudo labels to look at first: {', '.join(shown)}"
+    worst = worst_first(table)
+    worst = worst[~worst.index.isin(decided)].head(SHOWN)
+    shown = [f"{name} ({_reason(image)})" for name, image in worst.iterrows()]
+    if shown:
+        yield f"pseudo labels to look at first: {', '.join(shown)}"
     if text := warning(table):
         yield f"{text} (see {os.path.abspath(path)})"
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from psa_core.datasets.corrections import find_labels
 from psa_core.datasets.index import read_images
 from psa_core.delivery.exports import write
 from psa_core.delivery.exports.parts import MaskedImage
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 pattern = snakemake.params.masks[snakemake.wildcards.masks]
 with logs.stage(snakemake.log[0]):
     rows = read_images(snakemake.input.images)
+    listed = {row.image for row in rows}.difference(snakemake.params.rejected)
+    rows, paths = find_labels(rows, listed, pattern, snakemake.input.get("corrections"))
     names = relative_names([row.path for row in rows])
     reading = (
-        MaskedImage(
-            name, Path(row.path), read_label_map(pattern.format(row.image), (row.height, row.width))
-        )
-        for name, row in zip(names, rows, strict=True)
+        MaskedImage(name, Path(row.path), read_label_map(path, (row.height, row.width)))
+        for name, row, path in zip(names, rows, paths, strict=True)
     )
     images = logs.progress(reading, total=len(rows), label="images")
     output = snakemake.output[0]
