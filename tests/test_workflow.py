@@ -300,7 +300,7 @@ def test_reviewed_labels_are_exported_without_rejected_and_with_corrected_masks(
     ):
         snakemake(copy, *change, "--", target)
         with zipfile.ZipFile(copy / target) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".png")]
+            names = [name for name in archive.namelist() if "SegmentationClass/" in name]
             masks = {Path(name).stem: Image.open(archive.open(name)) for name in names}
             exported.append({name: np.array(mask) for name, mask in masks.items()})
     reviewed, made = exported
