@@ -5,6 +5,7 @@ import os
 import runpy
 import subprocess
 import sys
+import threading
 from multiprocessing import forkserver, reduction
 from typing import Any
 
@@ -32,6 +33,8 @@ def fork_scripts() -> None:
 
     # Otherwise a second server would start, as this process knows the address of its own alone.
     forkserver._forkserver.ensure_running = lambda: None
+    # A start polls all children, and would take the exit status that another thread waits for.
+    starting = threading.Lock()
 
     def execute(job, name: str, edit: bool = False) -> None:
         streams = Stream(1), Stream(2)
@@ -39,7 +42,9 @@ def fork_scripts() -> None:
         process = multiprocessing.get_context("forkserver").Process(
             target=_run_script, args=(name, streams, *where)
         )
-        process.start()
+        with starting:
+            process.start()
+            multiprocessing.process._children.discard(process)
         with benchmarked(process.pid, job.bench_record):
             process.join()
         if process.exitcode:
