@@ -64,7 +64,7 @@ def _rules(folder: Path, configs: list[Path]) -> list[dict[str, Rule]]:
     )
 
     of_job = {"shard": "train_aug_0", "model": "segmentation", "stage": "cam", "list": "classes"}
-    of_job |= {"file": "coco.json"}
+    of_job |= {"file": "coco.json", "masks": "pseudo_labels"}
     found = []
     for config in configs:
         with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
