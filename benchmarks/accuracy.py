@@ -33,7 +33,6 @@ import yaml
 from snakemake.utils import update_config
 from subsets import SUBSETS, build
 
-from psa_core.datasets.index import read_images
 from psa_core.evaluation import label_warning, scoring
 from psa_core.runtime.artifacts import read_lines, read_table, write_lines, write_table
 from psa_core.runtime.config import complete
@@ -179,11 +178,11 @@ def _of_halves(run: Run) -> list[pd.DataFrame]:
     results = run.folder / "results"
     names = read_lines(results / "dataset/classes.txt")
     scored = read_lines(results / "dataset/scored_train.txt")
-    rows = {row.image: row for row in read_images((results / "dataset/images").glob("train_*.csv"))}
+    tables = sorted((results / "dataset/images").glob("train_*.csv"))
     alpha = complete(run.config, SCHEMA)["cam"]["alpha"]
 
     maps = str(results / "cam/maps/{}.npy")
-    labels = {"cam": scoring.of_class_maps(maps, rows, alpha)}
+    labels = {"cam": scoring.of_class_maps(maps, tables, alpha)}
     for stage, pattern in LABEL_MAPS.items():
         labels[stage] = scoring.of_label_maps(str(results / pattern), len(names))
     masks = str(results / "dataset/masks/{}.png")

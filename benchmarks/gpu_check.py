@@ -1,6 +1,6 @@
 """Each stage of a network on a GPU: whether it gives what the CPU gives, and how fast it is.
 
-    make gpu-check                        # under 8 minutes on one GPU; no network, no data
+    make gpu-check                        # needs no network and no data
     make gpu-check ARGS='--presets mine.yaml --images 16'
 
 It makes images and label maps (5 MB), trains the three networks of each preset for a few steps from

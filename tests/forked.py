@@ -22,8 +22,9 @@ IMPORTED += [
     "pandas",
     "h5py",
     "scipy.sparse",
+    "segmentation_models_pytorch",
+    "matplotlib.pyplot",
 ]
-IMPORTED += ["segmentation_models_pytorch", "matplotlib.pyplot"]
 
 
 def snakemake_of(*runs: tuple[Path, Sequence[str]], stubs: bool = False) -> list[CompletedProcess]:

@@ -12,6 +12,7 @@ from PIL import Image
 from seeds import ROOT
 
 from psa_core.delivery import cli, export_onnx
+from psa_core.errors import UserError
 from psa_core.networks.builder import build
 from psa_core.networks.files import read_network, write_network
 
@@ -99,3 +100,10 @@ def test_the_example_makes_a_mask_without_torch(tmp_path, rng):
     assert mask.shape == (64, 96)
     assert (mask == logits.argmax(1)[0].numpy()).mean() > 0.99
     assert sum(float(line.split(": ")[1].split("%")[0]) for line in done.stdout.splitlines()) > 99
+
+
+def test_a_vision_transformer_is_refused_and_leaves_nothing(tmp_path):
+    path, _ = write(tmp_path, "cam", "test_vit2", 16)
+    with pytest.raises(UserError, match=r"n\.safetensors: torch cannot export test_vit2 as ONNX"):
+        export_onnx.export(path, tmp_path / "n.onnx")
+    assert [each.name for each in tmp_path.iterdir()] == ["n.safetensors"]

@@ -19,6 +19,15 @@ def backbone(name=TINY, *, output_stride=16, **options):
     return built.eval()
 
 
+def without_values(name, output_stride, size):
+    """A backbone by its name in the configuration, and its features of two images of a size."""
+    with torch.device("meta"):
+        network = create_backbone(
+            name, "cam", output_stride=output_stride, frozen_stages=0, pretrained=False
+        ).eval()
+        return network, network(torch.rand(2, 3, *size))
+
+
 def seen_by(network, images):
     """The images that the embedding of patches gets."""
     seen = []
@@ -93,11 +102,7 @@ def test_images_of_its_own_size_are_seen_as_by_a_network_that_takes_no_other():
 )
 @torch.no_grad()
 def test_families_of_transformers(name):
-    with torch.device("meta"):
-        network = create_backbone(
-            name, "cam", output_stride=16, frozen_stages=0, pretrained=False
-        ).eval()
-        features = network(torch.rand(2, 3, 64, 96))
+    network, features = without_values(name, 16, (64, 96))
     width = network.final_channels
     assert isinstance(network, TransformerBackbone)
     assert features.final.shape == (2, width, 4, 6)
@@ -109,11 +114,7 @@ def test_families_of_transformers(name):
 )
 @torch.no_grad()
 def test_hierarchical_networks_take_images_of_any_size(name):
-    with torch.device("meta"):
-        network = create_backbone(
-            name, "cam", output_stride=32, frozen_stages=0, pretrained=False
-        ).eval()
-        features = network(torch.rand(2, 3, 96, 160))
+    network, features = without_values(name, 32, (96, 160))
     assert network.level_strides == [8, 16, 32]
     assert [tuple(level.shape) for level in features.levels] == [
         (2, channels, 96 // stride, 160 // stride)

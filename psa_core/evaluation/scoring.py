@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from psa_core.datasets.index import ImageRow
+from psa_core.datasets.index import read_images
 from psa_core.errors import UserError
 from psa_core.evaluation import metrics
 from psa_core.method import maps
@@ -37,15 +38,17 @@ def of_label_maps(pattern: str, classes: int) -> Label:
     return lambda image, size: read_label_map(pattern.format(image), size, classes)
 
 
-def of_class_maps(pattern: str, rows: Mapping[str, ImageRow], alpha: float) -> Label:
+def of_class_maps(pattern: str, tables: Sequence[str | Path], alpha: float) -> Label:
     """Labels from files of class maps, "results/cam/maps/{}.npy".
 
-    rows: those of the image tables, by image. alpha: exponent of the background (eq. 2).
+    tables: of `index.describe_images`. alpha: exponent of the background (eq. 2).
+    The label of an image raises UserError where the tables have no row of it.
     """
+    rows = {row.image: row for row in read_images(tables)}
 
     def label(image: str, size: tuple[int, int]) -> np.ndarray:
         if image not in rows:
-            raise UserError(f"results/dataset/images: no row of {image}; {REBUILD}")
+            raise UserError(f"{', '.join(map(str, tables))}: no row of {image}; {REBUILD}")
         classes = rows[image].classes
         scores = maps.with_background(read_array(pattern.format(image), len(classes)), alpha)
         return maps.arg_max(scores, classes, size)

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from psa_core.datasets.index import read_images
 from psa_core.evaluation import scoring
 from psa_core.runtime import logs
 from psa_core.runtime.artifacts import read_lines, write_table
@@ -15,8 +14,7 @@ with logs.stage(snakemake.log[0], stage=stage, split=split, settings=files.setti
     names = read_lines(snakemake.input.classes)
     images = read_lines(snakemake.input.scored)
     if stage == "cam":
-        rows = {row.image: row for row in read_images(snakemake.input.images, listed=images)}
-        label = scoring.of_class_maps(files.predicted, rows, **files.settings)
+        label = scoring.of_class_maps(files.predicted, snakemake.input.images, **files.settings)
     else:
         label = scoring.of_label_maps(files.predicted, len(names))
     table = scoring.score_images(images, names, files.masks, label, stage=stage, split=split)
