@@ -26,8 +26,9 @@ def test_all_stages_are_compared_and_timed(run, tmp_path, capsys):
     assert run() == 0
     table = pd.read_csv(tmp_path / "gpu_check.csv")
     assert list(table["stage"]) == ["cam", "affinity", "segmentation"]
-    assert (table[["loss_difference", "difference"]] == 0).all(axis=None)  # with itself
-    assert (table[["training", "inference"]] > 0).all(axis=None)
+    differences = table[["loss_difference", "output_difference", "difference"]]
+    assert (differences == 0).all(axis=None)  # with itself
+    assert (table[["training", "inference", "sizes"]] > 0).all(axis=None)
     assert table["with_crf"].notna().tolist() == [False, False, True]
     printed = capsys.readouterr().out
     assert "Without a GPU" in printed
@@ -36,10 +37,12 @@ def test_all_stages_are_compared_and_timed(run, tmp_path, capsys):
 
 
 def test_differences_beyond_their_bounds_are_named():
-    row = {"preset": "p", "stage": "cam", "loss_difference": 0.001, "difference": 0.2}
-    lines = gpu_check.beyond(pd.DataFrame([row, {**row, "difference": math.nan}]))
-    assert lines[0] == "p, cam: cam differs by 0.2, bound 0.03"
-    assert len(lines) == 2
+    row = {"preset": "p", "stage": "cam", "loss_difference": 0.001, "output_difference": 0.01}
+    rows = [{"difference": 0.2}, {"difference": math.nan}, {"output_difference": 0.04}]
+    lines = gpu_check.beyond(pd.DataFrame([{**row, "difference": 0.0, **each} for each in rows]))
+    assert lines[0] == "p, cam: difference of cam is 0.2, bound 0.03"
+    assert lines[2] == "p, cam: difference of outputs is 0.04, bound 0.03"
+    assert len(lines) == 3
 
 
 def test_too_few_steps_are_refused(capsys):

@@ -15,6 +15,7 @@ from psa_core.datasets.formats.reading import reading_of
 from psa_core.errors import UserError
 from psa_core.networks import weights
 from psa_core.networks.builder import build
+from psa_core.networks.depthwise import avoid_cudnn
 from psa_core.networks.folding import fold_batch_norms
 from psa_core.networks.metadata import encode, is_safetensors, read_metadata, reading_problem
 from psa_core.runtime.artifacts import remove_left, replacing
@@ -85,7 +86,8 @@ def read_network(path: str | Path, device: torch.device, **changes: object) -> n
     settings = {**metadata["settings"], **changes}
     network = build(metadata["stage"], settings, len(metadata["classes"]), pretrained=False)
     network.load_state_dict(load_file(path))
-    return fold_batch_norms(network.eval()).to(device, memory_format=torch.channels_last)
+    network = fold_batch_norms(network.eval()).to(device, memory_format=torch.channels_last)
+    return avoid_cudnn(network) if device.type == "cuda" else network
 
 
 def import_weights(

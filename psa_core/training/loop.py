@@ -240,7 +240,7 @@ def fit(
         images,
         batch_size=batch_size // machine.devices,
         sampler=sampler,
-        num_workers=max(1, threads // 2),
+        num_workers=_workers(device, threads),
         persistent_workers=True,
         worker_init_fn=resume.ignore_signals,
         drop_last=True,
@@ -254,6 +254,14 @@ def fit(
     trainer.fit(task, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     network.cpu().eval()
     return pd.DataFrame(report.rows) if trainer.is_global_zero else None
+
+
+def _workers(device: torch.device, threads: int) -> int:
+    """Number of processes that decode and transform images.
+
+    A CPU also trains with these threads; a GPU leaves them all but one to the workers.
+    """
+    return max(1, threads - 1 if device.type == "cuda" else threads // 2)
 
 
 class Task(lightning.LightningModule):
