@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from psa_core.datasets.decode import read_image
 from psa_core.datasets.index import resized
 from psa_core.delivery.cli import main
 from psa_core.delivery.model import write_model
+from psa_core.delivery.output import write_legend
 from psa_core.delivery.prediction import what_was_found
 from psa_core.method import segmentation
 from psa_core.method.dcrf import dense_crf
@@ -247,6 +249,16 @@ def test_probabilities_confidence_and_overlay_agree_with_the_mask(run, tmp_path)
         colours = np.array(VOC_PALETTE).reshape(256, 3)[mask]
         half = (image[mask > 0] + colours[mask > 0]) / 2
         np.testing.assert_allclose(overlay[mask > 0], half, atol=1)
+    assert (out / "legend.svg").exists()
+
+
+def test_a_legend_names_the_colours_of_the_overlays(tmp_path):
+    write_legend(tmp_path / "legend.svg", ["cat", "<b> & dög"])
+    svg = ElementTree.parse(tmp_path / "legend.svg")
+    names = [each.text for each in svg.iter("{http://www.w3.org/2000/svg}text")]
+    colours = [each.get("fill") for each in svg.iter("{http://www.w3.org/2000/svg}rect")]
+    assert names == ["cat", "<b> & dög"]
+    assert colours == ["white", "rgb(128,0,0)", "rgb(0,128,0)"]
 
 
 def test_the_report_lists_classes_and_connected_areas(run, tmp_path):

@@ -68,6 +68,19 @@ def test_time_left_follows_the_finished_rules(lines):
     ]
 
 
+def test_time_left_of_few_images_is_that_of_the_trainings(lines):
+    """A training took 640 s for its 320 units, 48 images 21 s for their 210: 480 units are left."""
+    stats = {"train_cam": 1, "infer_cam": 1, "train_segmentation": 1, "total": 3}
+    records = [record("run_info", stats=stats, created=0)]
+    for number, (rule, begin, end) in enumerate([("train_cam", 0, 640), ("infer_cam", 640, 661)]):
+        records += [job(number, rule, "none", begin)]
+        records += [record("job_finished", job_id=number, created=end)]
+    assert shown(lines, records)[1:] == [
+        "train_cam: 1 job, 640 s; about 23 min left",
+        "infer_cam: 1 job, 21 s; about 16 min left",
+    ]
+
+
 def test_a_dry_run_says_its_plan_once_and_gives_no_advice(lines):
     stats = {"infer_cam": 1, "total": 1}
     records = [record("run_info", stats=stats), job(1, "infer_cam", "none", 0)]

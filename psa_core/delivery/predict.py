@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, metavar="FOLDER", help="masks/, classes.txt, ..."
     )
     parser.add_argument(
-        "--overlay", action="store_true", help="overlays/: the image tinted by classes"
+        "--overlay", action="store_true", help="overlays/: the image tinted by classes; legend.svg"
     )
     parser.add_argument(
         "--confidence", action="store_true", help="confidence/: probability of the class, 255 is 1"
@@ -98,6 +98,8 @@ def run(options: argparse.Namespace) -> int:
     output.open_folder(options.output, options.network, settings, overwrite=options.overwrite)
     output.remember_sources(options.output, images)
     write_lines(options.output / "classes.txt", classes)
+    if options.overlay:
+        output.write_legend(options.output / "legend.svg", classes)
     waiting = {
         name: path
         for name, path in images.items()

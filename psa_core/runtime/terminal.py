@@ -18,7 +18,8 @@ DROPPED = (
 )
 DROPPED_EVENTS = ("job_info", "job_started", "group_info", "shellcmd", "progress", "resources_info")
 # Seconds of all jobs of a rule relative to the others, rounded: 1,200 photographs, two cores. Only
-# their ratios matter, and the measured time of finished rules sets the scale.
+# their ratios matter, and the measured time of finished rules sets the scale: one for the
+# trainings, which have a least number of steps, and one for the rules that follow the images.
 SECONDS = {
     "train_cam": 320,
     "infer_cam": 210,
@@ -56,6 +57,7 @@ class StageLines(logging.Formatter):
         self.jobs: dict[int, Record] = {}  # the job_info of each job
         self.finished: dict[str, list[Record]] = {}
         self.starts: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}  # from the first start to the last end of a rule
         self.planned: Counter[str] = Counter()  # jobs of each rule in all
         self.begin = 0.0
 
@@ -93,8 +95,8 @@ class StageLines(logging.Formatter):
             return f"{total} job{'s' if total > 1 else ''}: {jobs}"
         if event == "job_finished":
             rule = self.jobs[record.job_id].rule_name
-            line = self._line(rule, record.created - self.starts[rule])
-            return line + self._left(record.created - self.begin)
+            self.seconds[rule] = record.created - self.starts[rule]
+            return self._line(rule, self.seconds[rule]) + self._left(record.created - self.begin)
         if event == "job_error" and not self.show_logs:
             logs = ", ".join(record.log) or ".snakemake/log"
             return f"{record.rule_name} failed; its log: {logs}"
@@ -110,12 +112,19 @@ class StageLines(logging.Formatter):
 
     def _left(self, elapsed: float) -> str:
         """ "; about 12 min left", or nothing where that is not known or less than a minute."""
-        whole = {rule: SECONDS.get(rule, OTHERS) for rule in self.planned}
-        left = sum(whole[rule] * self.waiting[rule] / self.planned[rule] for rule in whole)
-        done = sum(whole.values()) - left
-        minutes = elapsed / done * left / 60 if done else 0
+        trainings = {rule for rule in self.planned if rule.startswith("train_")}
+        seconds = 0.0
+        for group in (trainings, self.planned.keys() - trainings):
+            left = sum(_usual(r) * self.waiting[r] / self.planned[r] for r in group)
+            finished = (self.seconds.keys() & group) or self.seconds.keys()
+            seconds += left * sum(self.seconds[r] for r in finished) / sum(map(_usual, finished))
+        minutes = seconds / 60
         is_known = elapsed >= LEAST_ELAPSED and minutes >= 1
         return f"; about {minutes:.0f} min left" if is_known else ""
+
+
+def _usual(rule: str) -> float:
+    return SECONDS.get(rule, OTHERS)
 
 
 def _images(job: Record) -> int:
