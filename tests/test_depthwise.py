@@ -1,10 +1,14 @@
-"""Depthwise convolutions of a network on a GPU do not run in cuDNN."""
+"""Depthwise convolutions: quick gradients of dilated ones on a CPU, no cuDNN on a GPU."""
+
+import copy
 
 import pytest
 import torch
+from seeds import SEED
 from torch import nn
 
 from psa_core.networks.builder import build
+from psa_core.networks.depthwise import DilatedDepthwise, speed_up_dilated
 from psa_core.networks.files import read_network, write_network
 
 SETTINGS = {
@@ -50,3 +54,65 @@ def test_only_depthwise_convolutions_avoid_cudnn(read, convolutions):
     assert torch.equal(network(image), expected)
     assert set(convolutions) == {(True, False), (False, True)}
     assert torch.backends.cudnn.enabled
+
+
+def with_gradients(convolution, inputs):
+    """Output, and gradients of the input, the weights and the bias."""
+    inputs = inputs.clone().requires_grad_()
+    outputs = convolution(inputs)
+    (outputs * outputs.detach().cos()).sum().backward()
+    return [outputs, inputs.grad, *(each.grad for each in convolution.parameters())]
+
+
+@pytest.mark.parametrize("size", [(8, 12), (7, 9), (2, 1)])
+@pytest.mark.parametrize(("side", "dilation"), [(3, 2), (5, 2), (5, 3)])
+def test_a_dilated_convolution_is_the_library_s(size, side, dilation):
+    torch.manual_seed(SEED)
+    padding = dilation * (side // 2)
+    options = {"padding": padding, "dilation": dilation, "groups": 4, "dtype": torch.float64}
+    library = nn.Conv2d(4, 4, side, **options)
+    ours = nn.Sequential(copy.deepcopy(library))
+    speed_up_dilated(ours)
+    assert type(ours[0]) is DilatedDepthwise
+    inputs = torch.rand(2, 4, *size, dtype=torch.float64)
+    for found, expected in zip(
+        with_gradients(ours, inputs), with_gradients(library, inputs), strict=True
+    ):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": 1},  # not dilated
+        {"padding": 2, "dilation": 2, "stride": 2},
+        {"padding": 1, "dilation": 2},  # a smaller output
+        {"padding": 2, "dilation": 2, "groups": 1},
+        {"padding": (2, 1), "dilation": (2, 1)},
+    ],
+)
+def test_other_convolutions_stay_as_they_are(options):
+    network = nn.Sequential(nn.Conv2d(4, 4, 3, **{"groups": 4, **options}))
+    speed_up_dilated(network)
+    assert type(network[0]) is nn.Conv2d
+
+
+def test_a_network_for_training_has_quick_dilated_convolutions():
+    def dilated(stride):
+        network = build("cam", {**SETTINGS, "output_stride": stride}, 3)
+        modules = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+        wide = [m for m in modules if max(m.dilation) > 1]
+        return len(wide), {type(m) for m in wide}
+
+    assert dilated(32) == (0, set())
+    assert dilated(16) == (4, {DilatedDepthwise})
+
+
+def test_only_activations_that_are_trained_keep_their_input():
+    network = build("cam", {**SETTINGS, "frozen_stages": 2}, 3).train()
+    for training in (True, False):
+        network.train(training)
+        activations = [m for m in network.modules() if isinstance(m, nn.ReLU6)]
+        assert {m.inplace for m in activations if not m.training} == {True}
+        assert not any(m.inplace for m in activations if m.training)
+    assert not any(m.training for m in activations)

@@ -15,6 +15,7 @@ from torch import nn
 
 from psa_core.errors import UserError
 from psa_core.networks.backbone import Backbone, Features
+from psa_core.networks.depthwise import speed_up_dilated
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class TimmBackbone(Backbone):
             "try a ResNet, ConvNeXt or EfficientNet, or another output_stride",
             **options,
         )
+        speed_up_dilated(self.network)
         if pretrained:
             load_imagenet_weights(self.network, name)
         info = self.network.feature_info
@@ -66,6 +68,9 @@ class TimmBackbone(Backbone):
         super().train(mode)
         for layer in self.frozen:
             layer.eval()
+        for module in self.modules():
+            if isinstance(module, nn.Hardtanh):  # also ReLU6, whose gradient needs its input
+                module.inplace = not module.training  # in place, autograd would copy it first
         return self
 
     def forward(self, images: torch.Tensor) -> Features:
