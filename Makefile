@@ -84,7 +84,7 @@ models: install  ## print a table of the networks: parameters, FLOPs, maps
 	$(BIN)/python -m psa_core.networks.summary
 
 bench: install  ## time the hot paths against the public release's code: results/bench.csv
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 gpu-check: install  ## compare and time each network on a GPU against the CPU: results/gpu_check.md
 	$(BIN)/python benchmarks/gpu_check.py $(ARGS)

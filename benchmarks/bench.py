@@ -27,6 +27,7 @@ import pandas as pd
 import pydensecrf.densecrf as densecrf
 import torch
 import torch.nn.functional as F
+from against import compare_with
 from PIL import Image
 from scipy import sparse
 
@@ -337,12 +338,18 @@ def _time(function: Callable) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", default="results/bench.csv")
+    parser.add_argument("--output", type=Path, default="results/bench.csv")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument(
         "--results", type=Path, default="results", help="a finished run, whose bytes are counted"
     )
+    parser.add_argument(
+        "--against", metavar="COMMIT", help="time trainings and labels against a commit instead"
+    )
     arguments = parser.parse_args()
+    if arguments.against:
+        write(arguments.output, compare_with(arguments.against))
+        return
     is_finished = (arguments.results / "metrics.csv").exists()
     rows = []
 
@@ -367,8 +374,11 @@ def main() -> None:
     ]
     for step in steps:
         report(step())
-    table = pd.DataFrame(rows)
-    with replacing(arguments.output) as temporary:
+    write(arguments.output, pd.DataFrame(rows))
+
+
+def write(path: Path, table: pd.DataFrame) -> None:
+    with replacing(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4g")
     print(table.to_string(index=False, float_format=FORMAT, na_rep="-"))
 
