@@ -83,7 +83,7 @@ test-anywhere: install  ## run make test as on other machines (hours); RUNS="omp
 models: install  ## print a table of the networks: parameters, FLOPs, maps
 	$(BIN)/python -m psa_core.networks.summary
 
-bench: install  ## time the hot paths against the public release's code: results/bench.csv
+bench: install  ## time the hot paths against the public release, or a commit: results/bench.csv
 	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 gpu-check: install  ## compare and time each network on a GPU against the CPU: results/gpu_check.md

@@ -28,6 +28,7 @@ import pydensecrf.densecrf as densecrf
 import torch
 import torch.nn.functional as F
 from against import compare_with
+from inputs import noisy_squares
 from PIL import Image
 from scipy import sparse
 
@@ -125,22 +126,9 @@ def walks(width: int, height: int) -> Ways:
     }
 
 
-def crf_inputs(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """An image of squares of one colour with noise, and two class maps of its size."""
-    rng = np.random.default_rng(0)
-    cells = (-(-height // 25), -(-width // 25))
-
-    def enlarged(values: np.ndarray) -> np.ndarray:
-        return values.repeat(25, -2).repeat(25, -1)[..., :height, :width]
-
-    colours = enlarged(rng.integers(0, 256, (3, *cells))).transpose(1, 2, 0)
-    image = (colours + rng.normal(0, 12, colours.shape)).clip(0, 255).astype(np.uint8)
-    return image, enlarged(rng.random((2, *cells), dtype=np.float32))
-
-
 def crfs(width: int, height: int) -> Ways:
     """Both affinity dCRFs of an image, three labels: in one model, or built for each."""
-    image, maps = crf_inputs(width, height)
+    image, maps = noisy_squares(width, height)
     scores = np.stack([with_background(maps, alpha) for alpha in (4, 24)])
 
     def release() -> np.ndarray:
@@ -257,7 +245,7 @@ def bench_large_walk(width: int, height: int, *, squarings: int) -> dict:
 
 def bench_dcrf_workers() -> dict:
     """The dCRF of 16 images by two processes, and by one."""
-    image, maps = crf_inputs(500, 375)
+    image, maps = noisy_squares(500, 375)
     scores = with_background(maps, 4)
     rows = [ImageRow(str(number), "", "", (), (), *image.shape[:2]) for number in range(16)]
 
@@ -348,7 +336,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     if arguments.against:
-        write(arguments.output, compare_with(arguments.against))
+        write(arguments.output.with_name("bench_against.csv"), compare_with(arguments.against))
         return
     is_finished = (arguments.results / "metrics.csv").exists()
     rows = []

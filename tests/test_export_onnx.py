@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -48,7 +49,6 @@ def write(folder, stage, backbone, stride, **settings):
         pytest.param("segmentation", "resnet38", 8, marks=pytest.mark.slow),
     ],
 )
-@torch.no_grad()
 def test_onnx_and_torch_agree_at_two_sizes(tmp_path, stage, backbone, stride):
     path, network = write(tmp_path, stage, backbone, stride)
     assert cli.main(["export-onnx", str(path), str(tmp_path / "n.onnx")]) == 0
@@ -63,13 +63,23 @@ def test_onnx_and_torch_agree_at_two_sizes(tmp_path, stage, backbone, stride):
                 strict=True,
             )
         )
-        expected = {"features" if stage == "affinity" else "logits": network(images)}
-        if stage == "cam":
-            expected["activations"] = network.activations(images)
+        with torch.no_grad():
+            expected = {"features" if stage == "affinity" else "logits": network(images)}
+            if stage == "cam":
+                expected["activations"] = network.activations(images)
         assert found.keys() == expected.keys()
         for name, tensor in expected.items():
             largest = tensor.abs().max().item()
             np.testing.assert_allclose(found[name], tensor.numpy(), rtol=0, atol=1e-4 * largest)
+
+
+def test_dilated_convolutions_are_exported_as_such(tmp_path):
+    path, _ = write(tmp_path, "affinity", "tf_efficientnet_lite0", 16)
+    export_onnx.export(path, tmp_path / "n.onnx")
+    nodes = onnx.load(tmp_path / "n.onnx").graph.node
+    options = [{each.name: each for each in node.attribute} for node in nodes]
+    dilations = [list(each["dilations"].ints) for each in options if "dilations" in each]
+    assert dilations.count([2, 2]) == 4
 
 
 def test_a_wrong_export_is_not_kept(tmp_path, monkeypatch, capsys):

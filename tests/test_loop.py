@@ -142,6 +142,12 @@ def test_another_stamp_starts_again(paths, whole, copied, caplog):
     assert "is from another configuration, data or code: training starts again" in caplog.text
 
 
+def test_a_gpu_leaves_all_cores_but_one_to_the_workers():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert [loop._workers(cpu, threads) for threads in (1, 2, 8)] == [1, 1, 4]
+    assert [loop._workers(gpu, threads) for threads in (1, 2, 8)] == [1, 1, 7]
+
+
 def test_workers_do_not_change_the_result(paths, whole, tmp_path, monkeypatch):
     """Four threads have two of them, one thread one; the network itself computes on one."""
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)

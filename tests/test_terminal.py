@@ -70,15 +70,26 @@ def test_time_left_follows_the_finished_rules(lines):
 
 def test_time_left_of_few_images_is_that_of_the_trainings(lines):
     """A training took 640 s for its 320 units, 48 images 21 s for their 210: 480 units are left."""
-    stats = {"train_cam": 1, "infer_cam": 1, "train_segmentation": 1, "total": 3}
-    records = [record("run_info", stats=stats, created=0)]
-    for number, (rule, begin, end) in enumerate([("train_cam", 0, 640), ("infer_cam", 640, 661)]):
+    stats = {"index_images": 1, "train_cam": 1, "infer_cam": 1, "train_segmentation": 1}
+    records = [record("run_info", stats={**stats, "total": 4}, created=-70)]
+    times = [("index_images", -70, 0), ("train_cam", 0, 640), ("infer_cam", 640, 661)]
+    for number, (rule, begin, end) in enumerate(times):
         records += [job(number, rule, "none", begin)]
         records += [record("job_finished", job_id=number, created=end)]
     assert shown(lines, records)[1:] == [
+        "index_images: 1 job, 70 s",
         "train_cam: 1 job, 640 s; about 23 min left",
         "infer_cam: 1 job, 21 s; about 16 min left",
     ]
+
+
+def test_rules_side_by_side_count_once_in_the_time_left(lines):
+    """make_affinity_labels runs within infer_cam's 330 s: 330 units in 330 s, 480 are left."""
+    stats = {"infer_cam": 1, "make_affinity_labels": 1, "train_segmentation": 1, "total": 3}
+    records = [record("run_info", stats=stats, created=0)]
+    records += [job(1, "infer_cam", "none", 0), job(2, "make_affinity_labels", "none", 100)]
+    records += [record("job_finished", job_id=i, created=s) for i, s in ((2, 300), (1, 330))]
+    assert shown(lines, records)[-1] == "infer_cam: 1 job, 330 s; about 8 min left"
 
 
 def test_a_dry_run_says_its_plan_once_and_gives_no_advice(lines):

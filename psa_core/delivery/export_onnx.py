@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+@torch.no_grad()
 def export(path: Path, output: Path) -> float:
     """Write a network as ONNX, with its metadata as JSON in the property `psa`.
 

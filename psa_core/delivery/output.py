@@ -33,6 +33,7 @@ KINDS = {
 }
 MADE_WITH = "made_with.json"
 SOURCES = "sources.json"
+LEGEND = "legend.svg"
 
 
 def open_folder(folder: Path, network: Path, settings: Settings, *, overwrite: bool) -> None:
@@ -58,7 +59,8 @@ def open_folder(folder: Path, network: Path, settings: Settings, *, overwrite: b
             )
         for kind in theirs:
             shutil.rmtree(kind)
-        (folder / SOURCES).unlink(missing_ok=True)
+        for name in (SOURCES, LEGEND):
+            (folder / name).unlink(missing_ok=True)
     elif theirs:
         raise ValueError(
             f"{theirs[0]}: not made by psa predict, which would write there; choose another folder"
@@ -135,7 +137,7 @@ def write_legend(path: Path, classes: Sequence[str]) -> None:
             f'<rect x="8" y="{top}" width="16" height="16" fill="rgb({red},{green},{blue})"/>',
             f'<text x="32" y="{top + 13}">{html.escape(name)}</text>',
         ]
-    width, height = 48 + 10 * max(map(len, classes)), 24 * len(classes) + 8
+    width, height = 48 + 14 * max(map(len, classes)), 24 * len(classes) + 8
     size = f'width="{width}" height="{height}"'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="14">',

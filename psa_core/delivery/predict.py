@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     output.remember_sources(options.output, images)
     write_lines(options.output / "classes.txt", classes)
     if options.overlay:
-        output.write_legend(options.output / "legend.svg", classes)
+        output.write_legend(options.output / output.LEGEND, classes)
     waiting = {
         name: path
         for name, path in images.items()

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 
 class DilatedDepthwise(nn.Conv2d):
-    """A dilated depthwise convolution of stride 1 that keeps the size, quick to train on a CPU.
+    """A dilated depthwise convolution of stride 1 that keeps the size, for training on a CPU.
 
-    With dilation d, every d-th row and column meet each other alone. These d * d phases of the
-    input are convolved without dilation, as a batch: oneDNN has quick gradients for that, and for
-    dilated depthwise convolutions only slow ones.
+    With dilation d, an output depends only on inputs whose row and column differ from its own by
+    multiples of d. The d * d phases of such inputs are convolved without dilation, as a batch:
+    oneDNN's gradients of dilated depthwise convolutions took four times as long.
     """
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -29,23 +27,34 @@ class DilatedDepthwise(nn.Conv2d):
 def speed_up_dilated(network: nn.Module) -> None:
     """Turn a network's dilated depthwise convolutions into `DilatedDepthwise`, where they fit."""
     for module in network.modules():
-        if type(module) is nn.Conv2d and _is_depthwise(module):
-            (d, e), kernel = module.dilation, module.kernel_size
-            keeps_size = module.padding == tuple(d * (side // 2) for side in kernel)
-            if d == e > 1 and module.stride == (1, 1) and keeps_size and all(k % 2 for k in kernel):
+        if type(module) is nn.Conv2d and _is_depthwise(module) and _keeps_size(module):
+            (d, e) = module.dilation
+            if d == e > 1:
                 module.__class__ = DilatedDepthwise
+
+
+class _OutsideCudnn(nn.Conv2d):
+    """A convolution that runs on torch's own kernels.
+
+    The switch is that of the process, so only one thread may use the network: `inference` has one
+    for a GPU.
+    """
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        with torch.backends.cudnn.flags(enabled=False):
+            return super().forward(inputs)
 
 
 def avoid_cudnn(network: nn.Module) -> nn.Module:
     """Make a network's depthwise convolutions run on torch's own kernels; returns the network.
 
-    cuDNN 9 compiles a program for each new size of their input, about 0.1 s per layer on an H100:
-    class maps of EfficientNet-Lite0 came at 12 images per second, those of ResNet50, which has no
-    such layers, at 60. Trainings are not affected: their crops all have one size.
+    In each new thread, and for each new size of their input, cuDNN 9 compiles a program per layer,
+    about 0.1 s on an H100. Trainings are not affected: their crops all have one size.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and _is_depthwise(module):
-            module.forward = _outside_cudnn(module.forward)
+            own = type(module)
+            module.__class__ = type(own.__name__, (_OutsideCudnn, own), {})
     return network
 
 
@@ -53,12 +62,15 @@ def _is_depthwise(module: nn.Conv2d) -> bool:
     return module.groups == module.in_channels > 1
 
 
-def _outside_cudnn(forward: Callable) -> Callable:
-    def outside(inputs: torch.Tensor) -> torch.Tensor:
-        with torch.backends.cudnn.flags(enabled=False):
-            return forward(inputs)
-
-    return outside
+def _keeps_size(module: nn.Conv2d) -> bool:
+    """Whether the output has the size of the input, which is padded with zeros on all sides."""
+    sides = list(zip(module.kernel_size, module.dilation, strict=True))
+    return (
+        module.stride == (1, 1)
+        and module.padding == tuple(dilation * (side // 2) for side, dilation in sides)
+        and module.padding_mode == "zeros"
+        and all(side % 2 for side, _ in sides)
+    )
 
 
 def _to_phases(maps: torch.Tensor, d: int) -> torch.Tensor:

@@ -59,6 +59,8 @@ class TimmBackbone(Backbone):
         config = self.network.pretrained_cfg
         self.register_buffer("mean", torch.tensor(config["mean"]).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config["std"]).view(3, 1, 1), persistent=False)
+        # Also ReLU6. The gradient needs the input, so in place autograd would copy it first.
+        self.in_place = [m for m in self.modules() if isinstance(m, nn.Hardtanh) and m.inplace]
         self.frozen = _first_layers(self.network, [s["module"] for s in info[:frozen_stages]])
         for layer in self.frozen:
             layer.requires_grad_(False)
@@ -68,9 +70,8 @@ class TimmBackbone(Backbone):
         super().train(mode)
         for layer in self.frozen:
             layer.eval()
-        for module in self.modules():
-            if isinstance(module, nn.Hardtanh):  # also ReLU6, whose gradient needs its input
-                module.inplace = not module.training  # in place, autograd would copy it first
+        for activation in self.in_place:
+            activation.inplace = not activation.training
         return self
 
     def forward(self, images: torch.Tensor) -> Features:

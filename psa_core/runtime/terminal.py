@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class StageLines(logging.Formatter):
         self.jobs: dict[int, Record] = {}  # the job_info of each job
         self.finished: dict[str, list[Record]] = {}
         self.starts: dict[str, float] = {}
-        self.seconds: dict[str, float] = {}  # from the first start to the last end of a rule
+        self.ends: dict[str, float] = {}  # of rules whose jobs have all finished
         self.planned: Counter[str] = Counter()  # jobs of each rule in all
         self.begin = 0.0
 
@@ -95,8 +96,9 @@ class StageLines(logging.Formatter):
             return f"{total} job{'s' if total > 1 else ''}: {jobs}"
         if event == "job_finished":
             rule = self.jobs[record.job_id].rule_name
-            self.seconds[rule] = record.created - self.starts[rule]
-            return self._line(rule, self.seconds[rule]) + self._left(record.created - self.begin)
+            self.ends[rule] = record.created
+            line = self._line(rule, record.created - self.starts[rule])
+            return line + self._left(record.created - self.begin)
         if event == "job_error" and not self.show_logs:
             logs = ", ".join(record.log) or ".snakemake/log"
             return f"{record.rule_name} failed; its log: {logs}"
@@ -110,21 +112,33 @@ class StageLines(logging.Formatter):
             parts.append(f"{images / max(seconds, 0.1):.1f} images/s")
         return f"{rule}: {', '.join(parts)}"
 
+    def _rate(self, rules: Iterable[str]) -> float:
+        """Seconds that these rules took per second in SECONDS; 0 if none of them has finished."""
+        finished = self.ends.keys() & set(rules)
+        taken = _length((self.starts[rule], self.ends[rule]) for rule in finished)
+        return taken / max(1, sum(SECONDS[rule] for rule in finished))
+
     def _left(self, elapsed: float) -> str:
         """ "; about 12 min left", or nothing where that is not known or less than a minute."""
-        trainings = {rule for rule in self.planned if rule.startswith("train_")}
+        trainings = {rule for rule in SECONDS if rule.startswith("train_")}
+        rates = [self._rate(group) for group in (trainings, SECONDS.keys() - trainings)]
+        of_training, of_image = (rate or max(rates) for rate in rates)
         seconds = 0.0
-        for group in (trainings, self.planned.keys() - trainings):
-            left = sum(_usual(r) * self.waiting[r] / self.planned[r] for r in group)
-            finished = (self.seconds.keys() & group) or self.seconds.keys()
-            seconds += left * sum(self.seconds[r] for r in finished) / sum(map(_usual, finished))
+        for rule, planned in self.planned.items():
+            rate = of_training if rule in trainings else of_image
+            seconds += rate * SECONDS.get(rule, OTHERS) * self.waiting[rule] / planned
         minutes = seconds / 60
         is_known = elapsed >= LEAST_ELAPSED and minutes >= 1
         return f"; about {minutes:.0f} min left" if is_known else ""
 
 
-def _usual(rule: str) -> float:
-    return SECONDS.get(rule, OTHERS)
+def _length(intervals: Iterable[tuple[float, float]]) -> float:
+    """Length of the union of intervals (start, end)."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(intervals):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
 
 
 def _images(job: Record) -> int:
