@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from forked import snakemake_of
+from in_process import parse_once
 from seeds import ROOT
 from workflow_runs import TARGETS, jobs_of
 
@@ -63,6 +64,7 @@ def _rules(folder: Path, configs: list[Path]) -> list[dict[str, Rule]]:
         ResourceSettings,
     )
 
+    parse_once()
     of_job = {"shard": "train_aug_0", "model": "segmentation", "stage": "cam", "list": "classes"}
     of_job |= {"file": "coco.json", "masks": "pseudo_labels"}
     found = []

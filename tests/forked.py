@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from in_process import fork_scripts, run_scripts_here
+from in_process import fork_scripts, parse_once, run_scripts_here
 
 IMPORTED = ["pytest", "snakemake.cli", "snakemake.report.html_reporter", "jsonschema", "PIL.Image"]
 # What the stages import, but psa_core: a run may be of a changed copy of it.
@@ -50,6 +50,7 @@ def _main(
     sys.argv = ["snakemake", *command]
     from snakemake.cli import main
 
+    parse_once()
     if stubs:
         run_scripts_here()
     else:
