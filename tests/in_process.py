@@ -7,11 +7,11 @@ import pickle
 import runpy
 import subprocess
 import sys
-import tempfile
 import threading
 from multiprocessing import forkserver, reduction
-from pathlib import Path
 from typing import Any
+
+from seeds import KEPT
 
 
 def parse_once() -> None:
@@ -21,14 +21,13 @@ def parse_once() -> None:
     """
     from snakemake import __version__, workflow
 
-    folder = Path(tempfile.gettempdir()) / f"psa_tests_parsed_{os.getuid()}"
-    folder.mkdir(exist_ok=True)
+    KEPT.mkdir(exist_ok=True)
     parse = workflow.parse
 
     def kept(path, owner, linemap, overwrite_shellcmd=None, rulecount=0):
         with owner.sourcecache.open(path, "r") as file:
             known = f"{__version__} {rulecount} {overwrite_shellcmd} {file.read()}"
-        place = folder / hashlib.sha256(known.encode()).hexdigest()
+        place = KEPT / hashlib.sha256(known.encode()).hexdigest()
         try:
             found = pickle.loads(place.read_bytes())
         except FileNotFoundError:
@@ -113,11 +112,3 @@ def _run_script(
     sys.argv = [name]
     multiprocessing.set_start_method("fork", force=True)  # Linux's own, not that of the server
     runpy.run_path(name, run_name="__main__")
-
-
-if __name__ == "__main__":
-    from snakemake import cli
-
-    run_scripts_here()
-    parse_once()
-    cli.main()
