@@ -17,7 +17,7 @@ from psa_core.datasets.index import ImageRow
 from psa_core.method import cam
 from psa_core.networks.builder import build
 from psa_core.networks.files import write_network
-from psa_core.training import loop
+from psa_core.training import loop, report
 from psa_core.training.augmentation import EpochSampler
 
 SETTINGS = {"epochs": 3, "batch_size": 2, "optimizer": OPTIMIZER, "machine": ALONE}
@@ -122,6 +122,14 @@ def test_interrupted_training_ends_as_an_unbroken_one(paths, tmp_path, name, cap
     assert same(resumed, unbroken)
     assert rows.equals(table)
     assert "resuming from" in caplog.text
+
+
+def test_a_long_epoch_says_how_far_it_is(paths, tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(report, "EVERY", -1.0)
+    fit(paths, tmp_path, epochs=1)
+    steps = [line.split(",")[0] for line in caplog.messages if line.startswith("step ")]
+    assert steps == [f"step {number}/4" for number in range(1, 5)]
 
 
 def test_finished_training_is_not_repeated(paths, whole, copied):

@@ -78,18 +78,18 @@ def test_time_left_of_few_images_is_that_of_the_trainings(lines):
         records += [record("job_finished", job_id=number, created=end)]
     assert shown(lines, records)[1:] == [
         "index_images: 1 job, 70 s",
-        "train_cam: 1 job, 640 s; about 23 min left",
+        "train_cam: 1 job, 640 s",
         "infer_cam: 1 job, 21 s; about 16 min left",
     ]
 
 
 def test_rules_side_by_side_count_once_in_the_time_left(lines):
-    """make_affinity_labels runs within infer_cam's 330 s: 330 units in 330 s, 480 are left."""
-    stats = {"infer_cam": 1, "make_affinity_labels": 1, "train_segmentation": 1, "total": 3}
+    """make_affinity_labels runs within infer_cam's 330 s: 330 units in 330 s, 400 are left."""
+    stats = {"infer_cam": 1, "make_affinity_labels": 1, "make_pseudo_labels": 1, "total": 3}
     records = [record("run_info", stats=stats, created=0)]
     records += [job(1, "infer_cam", "none", 0), job(2, "make_affinity_labels", "none", 100)]
     records += [record("job_finished", job_id=i, created=s) for i, s in ((2, 300), (1, 330))]
-    assert shown(lines, records)[-1] == "infer_cam: 1 job, 330 s; about 8 min left"
+    assert shown(lines, records)[-1] == "infer_cam: 1 job, 330 s; about 7 min left"
 
 
 def test_a_dry_run_says_its_plan_once_and_gives_no_advice(lines):

@@ -122,13 +122,14 @@ class StageLines(logging.Formatter):
         """ "; about 12 min left", or nothing where that is not known or less than a minute."""
         trainings = {rule for rule in SECONDS if rule.startswith("train_")}
         rates = [self._rate(group) for group in (trainings, SECONDS.keys() - trainings)]
-        of_training, of_image = (rate or max(rates) for rate in rates)
-        seconds = 0.0
+        seconds, is_known = 0.0, elapsed >= LEAST_ELAPSED
         for rule, planned in self.planned.items():
-            rate = of_training if rule in trainings else of_image
-            seconds += rate * SECONDS.get(rule, OTHERS) * self.waiting[rule] / planned
+            rate = rates[0] if rule in trainings else rates[1]
+            share = self.waiting[rule] / planned
+            is_known &= bool(rate) or not share or rule not in SECONDS
+            seconds += (rate or max(rates)) * SECONDS.get(rule, OTHERS) * share
         minutes = seconds / 60
-        is_known = elapsed >= LEAST_ELAPSED and minutes >= 1
+        is_known &= minutes >= 1
         return f"; about {minutes:.0f} min left" if is_known else ""
 
 

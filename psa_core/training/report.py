@@ -12,9 +12,11 @@ from lightning.pytorch.callbacks import Callback
 from psa_core.errors import UserError
 from psa_core.runtime.logs import bar, told
 
+EVERY = 60  # seconds between two lines within an epoch
+
 
 class Report(Callback):
-    """Log the mean losses of each epoch with the time left; stop if one is not finite.
+    """Log the mean losses of each epoch and the time left, every minute; stop at an infinite loss.
 
     rows: one per finished epoch, {"epoch": 1, name of a loss: its mean over all steps and devices}.
     The callback's state goes into each checkpoint, so a resumed training keeps its earlier rows.
@@ -22,7 +24,7 @@ class Report(Callback):
     """
 
     def __init__(self) -> None:
-        self.start, self.first = 0.0, 0
+        self.start, self.said, self.first = 0.0, 0.0, 0
         self.sums: dict[str, torch.Tensor | float] = {}  # over the steps of the current epoch
         self.rows: list[dict[str, float]] = []
 
@@ -34,7 +36,8 @@ class Report(Callback):
         self.rows, self.sums = state["rows"], state["sums"]
 
     def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
-        self.start, self.first = time.monotonic(), trainer.global_step
+        self.start = self.said = time.monotonic()
+        self.first = trainer.global_step
         steps = trainer.estimated_stepping_batches
         self.bar = bar("steps", total=int(steps), initial=self.first)
 
@@ -52,6 +55,9 @@ class Report(Callback):
             value = trainer.strategy.reduce(value.detach().double(), reduce_op="mean")
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.bar.update()
+        if time.monotonic() - self.said > EVERY:
+            steps = trainer.estimated_stepping_batches
+            self._say(trainer, f"step {trainer.global_step}/{int(steps)}")
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, task: lightning.LightningModule
@@ -63,15 +69,12 @@ class Report(Callback):
         self.sums = {}
         done = trainer.current_epoch + 1
         self.rows.append({"epoch": done, **losses})
-        seconds = time.monotonic() - self.start
-        step, end = trainer.global_step, trainer.estimated_stepping_batches
-        left = seconds / (step - self.first) * (end - step)
         terms = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        told.info(
-            "epoch %d/%d: %s, %.0f s so far, %.0f s left",
-            done,
-            trainer.max_epochs,
-            terms,
-            seconds,
-            left,
-        )
+        self._say(trainer, f"epoch {done}/{trainer.max_epochs}: {terms}")
+
+    def _say(self, trainer: lightning.Trainer, what: str) -> None:
+        """Log what is done with the seconds so far and left."""
+        self.said = time.monotonic()
+        seconds, step = self.said - self.start, trainer.global_step
+        left = seconds / (step - self.first) * (trainer.estimated_stepping_batches - step)
+        told.info("%s, %.0f s so far, %.0f s left", what, seconds, left)
