@@ -1,6 +1,5 @@
 """Snakemake that starts in little time, and so do its scripts: in its process, or forked."""
 
-import hashlib
 import multiprocessing
 import os
 import pickle
@@ -11,7 +10,7 @@ import threading
 from multiprocessing import forkserver, reduction
 from typing import Any
 
-from seeds import KEPT
+from seeds import kept
 
 
 def parse_once() -> None:
@@ -21,25 +20,20 @@ def parse_once() -> None:
     """
     from snakemake import __version__, workflow
 
-    KEPT.mkdir(exist_ok=True)
     parse = workflow.parse
 
-    def kept(path, owner, linemap, overwrite_shellcmd=None, rulecount=0):
-        with owner.sourcecache.open(path, "r") as file:
-            known = f"{__version__} {rulecount} {overwrite_shellcmd} {file.read()}"
-        place = KEPT / hashlib.sha256(known.encode()).hexdigest()
-        try:
-            found = pickle.loads(place.read_bytes())
-        except FileNotFoundError:
+    def parse_kept(path, owner, linemap, overwrite_shellcmd=None, rulecount=0):
+        def parsed(_):
             code, rules = parse(path, owner, linemap, overwrite_shellcmd, rulecount)
-            found = code, rules, dict(linemap)
-            partial = place.with_suffix(f".{os.getpid()}")
-            partial.write_bytes(pickle.dumps(found))
-            partial.replace(place)
-        linemap.update(found[2])
-        return found[:2]
+            return pickle.dumps((code, rules, dict(linemap)))
 
-    workflow.parse = kept
+        with owner.sourcecache.open(path, "r") as file:
+            source = f"{__version__} {rulecount} {overwrite_shellcmd} {file.read()}"
+        code, rules, lines = pickle.loads(kept("parsed.pickle", source, parsed).read_bytes())
+        linemap.update(lines)
+        return code, rules
+
+    workflow.parse = parse_kept
 
 
 def run_scripts_here() -> None:

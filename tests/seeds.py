@@ -6,6 +6,7 @@
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -17,13 +18,16 @@ ROOT = Path(__file__).parents[1]
 KEPT = Path(tempfile.gettempdir()) / f"psa_tests_{os.getuid()}"  # for later processes and runs
 
 
-def kept(name: str, contents: bytes) -> Path:
-    """A file with these contents in KEPT; its name begins with the digest of the contents."""
+def kept(name: str, source: str, make: Callable[[str], bytes]) -> Path:
+    """A file in KEPT with what `make` makes of a text; the text's digest begins its name.
+
+    As in all of this module, nothing of psa_core: a test may be about a changed copy of it.
+    """
     KEPT.mkdir(exist_ok=True)
-    path = KEPT / f"{hashlib.sha256(contents).hexdigest()[:16]}_{name}"
+    path = KEPT / f"{hashlib.sha256(source.encode()).hexdigest()}_{name}"
     if not path.exists():
         partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_bytes(contents)
+        partial.write_bytes(make(source))
         partial.replace(path)
     return path
 
@@ -33,7 +37,7 @@ def _tiny_configuration() -> Path:
     config = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text()) | {"seed": SEED}
     lists = {"train_aug": f"{ROOT}/tests/tiny/train.txt", "val": f"{ROOT}/tests/tiny/val.txt"}
     config["dataset"] |= {"root": f"{ROOT}/examples/scenes", **lists}
-    return kept("tiny.yaml", yaml.safe_dump(config).encode())
+    return kept("tiny.yaml", yaml.safe_dump(config), str.encode)
 
 
 TINY_YAML = _tiny_configuration()

@@ -16,7 +16,7 @@ EVERY = 60  # seconds between two lines within an epoch
 
 
 class Report(Callback):
-    """Log the mean losses of each epoch and the time left, every minute; stop at an infinite loss.
+    """Log the mean losses of each epoch, and the time left every minute; stop if one is not finite.
 
     rows: one per finished epoch, {"epoch": 1, name of a loss: its mean over all steps and devices}.
     The callback's state goes into each checkpoint, so a resumed training keeps its earlier rows.
