@@ -302,3 +302,13 @@ def test_small_maps_have_no_pairs_without_their_border(size):
     labels = torch.zeros(1, *size, dtype=torch.int64)
     terms = affinity.affinity_losses(distances, labels, 5, border=False)
     assert terms["loss"] == 0
+
+
+def test_pairs_that_are_dropped_cannot_spoil_the_loss():
+    """The second of three cells in a row is neutral, and its features have overflowed."""
+    features = torch.tensor([1.0, torch.inf, 3.0]).view(1, 1, 1, 3).requires_grad_()
+    labels = torch.tensor([[[1, 255, 1]]])
+    terms = affinity.affinity_losses(affinity.pair_distances(features, 5), labels, 5)
+    assert terms["loss"].item() == 2  # the distance of the first and the third
+    terms["loss"].backward()
+    assert features.grad[0, 0, 0, [0, 2]].tolist() == [-1, 1]

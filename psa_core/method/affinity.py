@@ -117,7 +117,7 @@ def affinity_losses(
         "negative": -torch.log(-torch.expm1(-pairs) + 1e-5),
     }
     terms = {
-        name: batch_mean((entropies[name] * members).sum(), members.sum())
+        name: batch_mean(torch.where(members, entropies[name], 0).sum(), members.sum())
         for name, members in sets.items()
     }
     terms["loss"] = terms["foreground"] + terms["background"] + 2 * terms["negative"]
