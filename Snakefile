@@ -1,5 +1,7 @@
 """From image-level labels to segmentation masks: one rules file per stage, in the order of the data."""
 
+from psa_core.runtime.files import times
+
 
 # Used with --sdm apptainer alone; container/psa.def says how to build it.
 container: "container/psa.sif"
@@ -45,11 +47,15 @@ rule all:
         "results/figures/metrics.png" if DATA.scored["train"] or DATA.scored["val"] else [],
 
 
+PLACES = {"pictures": "results/figures", "review of all masks": REVIEW}
+PLACES |= {"masks": "results/pseudo_labels", "model": "results/model.safetensors"}
+PLACES |= {f"{masks} for other tools": f"results/export/{masks}" for masks in EXPORTED}
+BEFORE = times([METRICS, CHECK, *PLACES.values()])
+
+
 onsuccess:
     from psa_core.evaluation.closing import closing
 
-    made = {"pictures": "results/figures", "review of all masks": REVIEW}
-    made |= {"masks": "results/pseudo_labels", "model": "results/model.safetensors"}
-    made["masks for other tools"] = "results/export"
-    for line in closing(METRICS, CHECK, made, {*DATA.decisions, *DATA.corrections}):
+    decided = {*DATA.decisions, *DATA.corrections}
+    for line in closing(METRICS, CHECK, PLACES, before=BEFORE, decided=decided):
         logger.warning(line)

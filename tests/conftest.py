@@ -1,5 +1,6 @@
 """Small images and one thread: what is tested is the arithmetic, not the speed."""
 
+import gc
 import logging
 import os
 import shutil
@@ -42,6 +43,15 @@ FIRST += ["test_presets.py", "test_workflow_data.py", "test_workflow_sweep.py", 
 def pytest_collection_modifyitems(items):
     order = {name: number for number, name in enumerate(FIRST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+def pytest_xdist_auto_num_workers():
+    """One more than there are cores: runs of the workflow wait for their jobs."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_finish():
+    gc.freeze()  # torch and all tests: collecting them again and again takes a tenth of the time
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -14,6 +15,7 @@ from subprocess import CompletedProcess
 from in_process import fork_scripts, parse_once, run_scripts_here
 
 IMPORTED = ["pytest", "snakemake.cli", "snakemake.report.html_reporter", "jsonschema", "PIL.Image"]
+IMPORTED += ["nbformat", "smart_open", "platformdirs"]  # which Snakemake imports when it needs them
 # What the stages import, but psa_core: a run may be of a changed copy of it.
 IMPORTED += [
     "lightning.pytorch",
@@ -43,6 +45,7 @@ def _main(
     project: Path, arguments: Sequence[str], environment: dict[str, str], stubs: bool
 ) -> CompletedProcess:
     """Snakemake's outcome; it takes this process's standard output for good."""
+    gc.freeze()  # what was imported: collecting it copies its memory into this process
     os.environ.clear()
     os.environ.update(environment)
     sys.path.insert(0, str(project))  # where the Snakefile finds psa_core

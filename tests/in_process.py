@@ -1,5 +1,6 @@
 """Snakemake that starts in little time, and so do its scripts: in its process, or forked."""
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -97,6 +98,7 @@ def _run_script(
     path: list[str],
 ) -> None:
     """Run a script as Python does."""
+    gc.freeze()  # as in forked.py
     for number, stream in enumerate(streams, start=1):
         os.dup2(stream.descriptor.detach(), number)
     os.chdir(folder)

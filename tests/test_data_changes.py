@@ -64,6 +64,7 @@ def everything(run: Stubbed) -> dict[str, int]:
     """Jobs from the first training on."""
     return {
         **TABLES,
+        "check_labels": 1,
         "summary": 1,
         **dict.fromkeys(("train_cam", "train_affinity"), 1),
         "train_segmentation": 2,  # the model and its upper bound
@@ -209,7 +210,14 @@ def test_frozen_networks_label_added_images(run):
     data = inventory(run)
     number = len({data.shard_of(image) for image in added})
     rules = ("index_images", "infer_cam", "infer_affinity", "run_walk", "make_pseudo_labels")
-    scores = ("evaluate_cam", "evaluate_walk", "evaluate_pseudo_labels", "metrics", "summary")
+    scores = (
+        "evaluate_cam",
+        "evaluate_walk",
+        "evaluate_pseudo_labels",
+        "metrics",
+        "summary",
+        "check_labels",
+    )
     assert plan(run, *frozen, targets=targets) == {
         **dict.fromkeys(rules, number),
         **dict.fromkeys(scores, 1),
@@ -234,7 +242,7 @@ def test_an_edited_segment_reruns_the_labels_of_its_shard_and_what_follows(run):
     segments = run.folder / "segments"
     shutil.copytree(run.folder / "mine/masks", segments)
     given = ("--config", "pseudo_labels={segments: segments}")
-    retrained = {**RETRAINED, "evaluate_pseudo_labels": 1}
+    retrained = {**RETRAINED, "evaluate_pseudo_labels": 1, "check_labels": 1}
     assert plan(run, *given) == {**retrained, "make_pseudo_labels": 4}
     make(run, *given)
     os.utime(segments / "t3.png")
@@ -332,6 +340,7 @@ def test_corrections_that_teach_affinitynet_rerun_it_and_what_follows(run):
         **RETRAINED,
         **dict.fromkeys(PER_SHARD[1:], 4),
         **dict.fromkeys(("train_affinity", "evaluate_walk", "evaluate_pseudo_labels"), 1),
+        "check_labels": 1,
     }
     assert plan(run, *CORRECTIONS, teach) == {**taught, "index_corrections": 1}
     make(run, *CORRECTIONS, teach)

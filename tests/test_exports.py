@@ -9,12 +9,14 @@ import zipfile
 
 import numpy as np
 import pytest
+import tifffile
 import yaml
 from PIL import Image, ImageDraw
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from seeds import ROOT
 
+from psa_core.datasets.formats.reading import Reading
 from psa_core.datasets.formats.source import DatasetError
 from psa_core.delivery.cli import main
 from psa_core.delivery.exports import FORMATS, write
@@ -321,6 +323,34 @@ def test_a_class_name_with_a_colon_is_refused(tmp_path, format):
     with pytest.raises(DatasetError, match=r"class 'a:b': labelmap.txt separates .* rename"):
         write(format, tmp_path / "file.zip", [], ["a:b"])
     assert list(tmp_path.iterdir()) == []
+
+
+# --- overlays -------------------------------------------------------------------------------------
+
+
+def test_overlays_are_the_photographs_under_their_masks(tmp_path):
+    path, labels = tmp_path / "my cat.png", np.zeros((64, 96), np.uint8)
+    Image.new("RGB", (96, 64), (100, 100, 100)).save(path)
+    labels[:, 48:] = 1
+    write(
+        "overlays", tmp_path / "overlays.zip", [MaskedImage("cats/my cat.png", path, labels)], NAMES
+    )
+    with zipfile.ZipFile(tmp_path / "overlays.zip") as archive:
+        assert archive.namelist() == ["legend.svg", "cats/my cat.jpg"]
+        assert b">polar bear<" in archive.read("legend.svg")
+        picture = np.array(Image.open(archive.open("cats/my cat.jpg")))
+    np.testing.assert_allclose(picture[:, :40], 100, atol=2)
+    # 0.45 * (86, 180, 233) + 0.55 * 100
+    np.testing.assert_allclose(
+        picture[:, 56:], np.broadcast_to([94, 136, 160], (64, 40, 3)), atol=4
+    )
+
+
+def test_photographs_are_read_as_their_data_set_says(tmp_path):
+    path = tmp_path / "bands.tif"
+    tifffile.imwrite(path, np.full((4, 6, 5), [1, 2, 3, 4, 5], np.uint8), planarconfig="contig")
+    image = MaskedImage("bands.tif", path, np.zeros((4, 6), np.uint8), reading=Reading((5, 4, 1)))
+    np.testing.assert_array_equal(image.photograph(), np.full((4, 6, 3), [5, 4, 1]))
 
 
 @pytest.mark.parametrize("format", FORMATS)

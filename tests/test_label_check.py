@@ -1,10 +1,13 @@
 """The label check, by hand-made label maps and tables."""
 
 import itertools
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from small_data import Stubbed
 
 from psa_core.datasets.index import ImageRow
 from psa_core.evaluation import label_check, label_warning
@@ -135,13 +138,24 @@ def test_classes_that_all_fail_are_not_named():
 
 def test_a_run_ends_with_the_warning(stubbed, tmp_path):
     """A true run, not a dry run."""
-    run = stubbed.copy(tmp_path / "run")
-    check = run.folder / "results/pseudo_labels/check.csv"
-    targets, forced = ("results/figures/metrics.png",), ("--forcerun", "figure_metrics")
-    write_table(check, pd.concat(good(4, 4)))
-    assert "pseudo labels are" not in run.make(*forced, targets=targets)
-    write_table(check, pd.concat(images(8, **EMPTY)))
+    copied = stubbed.copy(tmp_path / "run")
+    run = Stubbed(copied.folder, Path(shutil.copytree(copied.project, tmp_path / "project")))
+    script = run.project / "workflow/scripts/check_labels.py"
+    script.write_text(
+        f"import shutil; shutil.copy({str(tmp_path / 'check.csv')!r}, snakemake.output[0])"
+    )
+    targets, forced = ("results/metrics.csv",), ("--forcerun", "check_labels")
+    write_table(tmp_path / "check.csv", pd.concat(good(4, 4)))
+    printed = run.make(targets=targets)
+    assert "pseudo labels to look at first" in printed
+    assert "pseudo labels are" not in printed
+    write_table(tmp_path / "check.csv", pd.concat(images(8, **EMPTY)))
     printed = run.make(*forced, targets=targets)
     assert "8 of 8 pseudo labels are empty" in printed
     assert "results/pseudo_labels/check.csv" in printed
     assert "pseudo labels are" not in run.make("--dry-run", *forced, targets=targets)
+    # A run that makes no labels says nothing of them, but where its own results are.
+    printed = run.make(targets=("results/export/pseudo_labels/voc.zip",))
+    assert "pseudo labels to look at" not in printed
+    assert f"other tools: {run.folder / 'results/export/pseudo_labels'}" in printed
+    assert "results/figures" not in printed

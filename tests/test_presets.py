@@ -104,6 +104,7 @@ def test_presets_are_planned_at_full_size(full_size, tmp_path):
         **{f"train_{stage}": 1 for stage in STAGES},
         **dict.fromkeys(per_shard, 64),
         **{f"evaluate_{stage}": 1 for stage in ("cam", "walk", "pseudo_labels", "segmentation")},
+        "check_labels": 1,
         "metrics": 1,
         "summary": 1,
     }

@@ -167,18 +167,18 @@ def test_the_label_over_the_photograph(browser, index):
     browser.press("ArrowRight", "ArrowRight", "Enter")
     browser.wait("pixels && element('photograph').complete")
     assert browser.value("element('photograph').naturalWidth") == 60
-    orange, blue = [230, 159, 0], [86, 180, 233]
+    blue, orange = [86, 180, 233], [230, 159, 0]
     assert pixel(browser, 5, 5)[3] == 0
-    assert pixel(browser, 10, 15) == [*orange, 255]  # outline
+    assert pixel(browser, 10, 15) == [*blue, 255]  # outline
     assert pixel(browser, 20, 15)[3] == 115  # 45 per cent
-    assert pixel(browser, 30, 30) == [*blue, 255]
+    assert pixel(browser, 30, 30) == [*orange, 255]
     browser.value("element('outlined').click()")
     assert pixel(browser, 10, 15)[3] == 115
     browser.value("element('classes').querySelector('input').click()")
     assert pixel(browser, 20, 15)[3] == 0
     assert pixel(browser, 40, 30)[3] == 115
     browser.value("element('opacity').value = 100; draw()")
-    assert pixel(browser, 40, 30) == [*blue, 255]
+    assert pixel(browser, 40, 30) == [*orange, 255]
     assert browser.errors == []
 
 

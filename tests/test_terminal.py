@@ -95,9 +95,9 @@ def test_rules_side_by_side_count_once_in_the_time_left(lines):
 def test_a_dry_run_says_its_plan_once_and_gives_no_advice(lines):
     stats = {"infer_cam": 1, "total": 1}
     records = [record("run_info", stats=stats), job(1, "infer_cam", "none", 0)]
-    records += [record("run_info", stats=stats), record(None, "This was a dry-run (flag -n).")]
+    records += [record("run_info", stats=stats)]
     records += [record(None, "Some jobs were triggered by provenance information, see 'reason'")]
-    assert shown(lines, records) == ["1 job: infer_cam 1", "plain: This was a dry-run (flag -n)."]
+    assert shown(lines, records) == ["1 job: infer_cam 1"]
 
 
 def test_no_time_left_in_the_first_minute(lines):
@@ -144,3 +144,11 @@ def test_a_run_prints_a_line_per_rule_and_logs_all(tmp_path):
         "localrule list_names"
         in run(tmp_path, "--verbose", "--force", *given, config=config).stderr
     )
+    printed = run(tmp_path, "--dry-run", "--force", *given, config=config).stdout
+    assert [line.strip() for line in printed.splitlines() if line.strip()] == [
+        "1 job: list_names 1",
+        "Reasons:",
+        "forced:",
+        "list_names",
+        "This was a dry run: nothing was made.",
+    ]

@@ -118,7 +118,7 @@ def unscored(tmp_path_factory) -> Path:
     write_stages(run)
     last = ["list_names", "index_images", "metrics", "figure_stages", "figure_predictions", "all"]
     last += ["package_model", "figure_exponents", "figure_trainings"]
-    last += ["draw_review", "review", "summary"]
+    last += ["draw_review", "review", "summary", "check_labels"]
     snakemake(run, "--allowed-rules", *last, "--", "all", config=config)
     return run
 
@@ -138,7 +138,7 @@ def test_folder_without_masks_has_all_but_scores(unscored):
     assert not (results / "metrics").exists()
     checks = label_warning.read_checks([results / "pseudo_labels/check.csv"])
     assert checks["image"].tolist() == sorted(TRAIN)
-    assert "6 of 6 pseudo labels are empty" in (results / "logs/metrics.log").read_text()
+    assert "6 of 6 pseudo labels are empty" in (results / "logs/check_labels.log").read_text()
 
 
 def test_folder_plans_what_its_masks_and_val_allow(tmp_path):
@@ -154,7 +154,7 @@ def test_folder_plans_what_its_masks_and_val_allow(tmp_path):
     rules = ["index_images", *PER_SHARD, *(f"train_{s}" for s in ("cam", "affinity"))]
     trained = dict.fromkeys([*rules, "train_segmentation", "metrics", "figure_stages"], 1)
     trained |= {"package_model": 1, "figure_exponents": 1, "figure_trainings": 1}
-    trained |= {"draw_review": 1, "review": 1, "summary": 1}
+    trained |= {"draw_review": 1, "review": 1, "summary": 1, "check_labels": 1}
     val = {"index_images": 2, "predict_segmentation": 1, "figure_predictions": 1}
     assert jobs_to_run(runs) == [trained | {"list_names": 1} | val, trained | {"list_names": 1}]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import html
 import json
 import re
 import shutil
@@ -14,14 +13,9 @@ from pathlib import Path
 from PIL import Image
 
 from psa_core.datasets.index import ImageRow
-from psa_core.delivery.prediction import Prediction, Settings, overlay, record
-from psa_core.runtime.artifacts import (
-    VOC_PALETTE,
-    replacing,
-    write_array,
-    write_label_map,
-    write_lines,
-)
+from psa_core.delivery.prediction import Prediction, Settings, record
+from psa_core.evaluation.overlay import overlay
+from psa_core.runtime.artifacts import replacing, write_array, write_label_map
 
 # Folders in the output folder, and the suffixes of their files.
 KINDS = {
@@ -115,7 +109,7 @@ def write(
     """Write the files of an image's prediction, those of `paths` alone."""
     if "overlays" in paths:
         with replacing(paths["overlays"]) as temporary:
-            overlay(row.read(), prediction.labels).save(temporary)
+            Image.fromarray(overlay(row.read(), prediction.labels)).save(temporary)
     if "confidence" in paths:
         with replacing(paths["confidence"]) as temporary:
             Image.fromarray(prediction.confidence).save(temporary)
@@ -125,27 +119,6 @@ def write(
         with replacing(paths["records"]) as temporary:
             temporary.write_text(json.dumps(record(row, prediction, classes)), encoding="utf-8")
     write_label_map(paths["masks"], prediction.labels)
-
-
-def write_legend(path: Path, classes: Sequence[str]) -> None:
-    """Write an SVG image with the colour that each class has in overlays and masks."""
-    rows = []
-    for index, name in enumerate(classes, start=1):
-        red, green, blue = VOC_PALETTE[3 * index : 3 * index + 3]
-        top = 24 * index - 16
-        rows += [
-            f'<rect x="8" y="{top}" width="16" height="16" fill="rgb({red},{green},{blue})"/>',
-            f'<text x="32" y="{top + 13}">{html.escape(name)}</text>',
-        ]
-    width, height = 48 + 14 * max(map(len, classes)), 24 * len(classes) + 8
-    size = f'width="{width}" height="{height}"'
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="14">',
-        '<rect width="100%" height="100%" fill="white"/>',
-        *rows,
-        "</svg>",
-    ]
-    write_lines(path, lines)
 
 
 def write_summary(

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from scipy import ndimage
 
 from psa_core.datasets.index import ImageRow
@@ -16,7 +15,6 @@ from psa_core.delivery.images import file_name
 from psa_core.delivery.tiles import in_tiles, number_of_tiles
 from psa_core.method import segmentation
 from psa_core.runtime import inference, logs
-from psa_core.runtime.artifacts import VOC_PALETTE
 from psa_core.runtime.parallel import Map
 
 Probabilities = Callable[[Sequence[np.ndarray]], torch.Tensor]
@@ -113,15 +111,6 @@ def _in_tiles(
                     kept = np.empty((len(part.probabilities), *size), np.float16)
                 kept[:, *place] = part.probabilities[:, *inside]
     return Prediction(labels, confidence, kept)
-
-
-def overlay(image: np.ndarray, labels: np.ndarray) -> Image.Image:
-    """An image uint8 [H, W, 3] half tinted by VOC's colours where labels [H, W] are not 0."""
-    colours = Image.fromarray(labels, mode="P")
-    colours.putpalette(VOC_PALETTE)
-    original = Image.fromarray(image)
-    tinted = Image.blend(original, colours.convert("RGB"), 0.5)
-    return Image.composite(tinted, original, Image.fromarray(labels != 0))
 
 
 def record(row: ImageRow, prediction: Prediction, classes: Sequence[str]) -> dict:

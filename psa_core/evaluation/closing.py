@@ -1,9 +1,9 @@
-"""What a run says at its end: scores, labels to look at first, where the results are."""
+"""What a run says at its end about what it made: scores, labels to look at first, places."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -11,31 +11,42 @@ import pandas as pd
 
 from psa_core.evaluation.label_warning import read_checks, warning, worst_first
 from psa_core.runtime.artifacts import read_table
+from psa_core.runtime.files import times
 
 SHOWN = 3  # labels to look at first
 
 
 def closing(
-    metrics: str | Path, check: str | Path, made: dict[str, str], decided: Collection[str] = ()
+    metrics: str | Path,
+    check: str | Path,
+    places: Mapping[str, str],
+    *,
+    before: Mapping[str, int],
+    decided: Collection[str] = (),
 ) -> list[str]:
     """Lines for the terminal; those whose table is missing or unreadable are left out.
 
     metrics: results/metrics.csv. check: results/pseudo_labels/check.csv.
-    made: what to look at, and its path; only existing paths are named.
+    places: what to look at, and its path.
+    before: `times` of all these paths when the run began. What has not changed since is not named:
+    after an export alone, nobody wants to hear of scores.
     decided: images that have a decision or a correction, which need no look.
     A run that has succeeded must not fail at its last message.
     """
+    made = {
+        path
+        for path, time in times([metrics, check, *places.values()]).items()
+        if before.get(path) != time
+    }
     lines: list[str] = []
     for describe, path in ((_scores, metrics), (partial(_labels, decided), check)):
         try:
-            lines += describe(path)
+            lines += describe(path) if str(path) in made else []
         except (OSError, ValueError, KeyError):
             continue
     # Absolute, since the user may stand elsewhere than in the folder of the run.
-    places = [
-        f"{name}: {os.path.abspath(path)}" for name, path in made.items() if os.path.exists(path)
-    ]
-    return [*lines, *places]
+    lines += [f"{name}: {os.path.abspath(path)}" for name, path in places.items() if path in made]
+    return lines
 
 
 def _scores(path: str | Path) -> Iterator[str]:

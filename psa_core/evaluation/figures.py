@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from psa_core.evaluation.overlay import class_colours
 from psa_core.method.maps import resize
-from psa_core.runtime.artifacts import IGNORE, VOC_PALETTE, replacing
+from psa_core.runtime.artifacts import replacing
 
 matplotlib.use("Agg")
-COLOURS = np.array(VOC_PALETTE, np.uint8).reshape(256, 3)
 # Of Okabe and Ito's palette, which colour-blind people can tell apart.
 LOSS_COLOURS = {
     "iou": "#BBBBBB",
@@ -26,21 +26,6 @@ LOSS_COLOURS = {
     "flooded": "#D55E00",
     "confused": "#CC79A7",
 }
-NEUTRAL = np.array([235, 235, 235], np.uint8)
-
-
-def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Tint an image by the colours of a label map.
-
-    image: uint8 [H, W, 3]. labels: uint8 [H, W] class indices; the background (0) is darkened,
-    ignored pixels (255) are light grey.
-    Returns uint8 [H, W, 3].
-    """
-    colour = COLOURS[labels]
-    colour[labels == IGNORE] = NEUTRAL
-    weight = np.where(labels == 0, 0.0, np.where(labels == IGNORE, 0.75, 0.65))[..., None]
-    grey = np.where(labels[..., None] == 0, image * 0.6, image)
-    return (weight * colour + (1 - weight) * grey).astype(np.uint8)
 
 
 def heat(image: np.ndarray, maps: np.ndarray) -> np.ndarray:
@@ -72,7 +57,11 @@ def grid(
             axis.imshow(picture)
     for axis, title in zip(axes[0], titles, strict=False):
         axis.set_title(title, fontsize=10)
-    patches = [Patch(color=COLOURS[i] / 255, label=name) for i, name in enumerate(names, start=1)]
+    pairs = class_colours(len(names)) / 255
+    patches = [
+        Patch(facecolor=first, edgecolor=second, hatch="///", label=name)
+        for name, (first, second) in zip(names, pairs, strict=True)
+    ]
     figure.legend(handles=patches, loc="lower center", ncols=min(7, len(patches)), frameon=False)
     figure.tight_layout(rect=(0, 0.9 / figure.get_figheight() / 2, 1, 1), pad=0.3)
     return figure

@@ -16,7 +16,15 @@ DROPPED = (
     *("Singularity containers", "Shutting down, this might take"),
     # Their advice does not fit this workflow, in which code and settings count.
     *("Some jobs were triggered by provenance", "The run involves"),
+    *("Config file ", "Assuming unrestricted", "Rules with provenance triggered jobs"),
 )
+# What Snakemake says of jobs that it lists one by one, which the terminal does not show.
+REPLACED = {
+    "\n    (check individual jobs above for details)": "",
+    "This was a dry-run (flag -n). The order of jobs does not reflect the order of execution.": (
+        "This was a dry run: nothing was made."
+    ),
+}
 DROPPED_EVENTS = ("job_info", "job_started", "group_info", "shellcmd", "progress", "resources_info")
 # Seconds of all jobs of a rule relative to the others, rounded: 1,200 photographs, two cores. Only
 # their ratios matter, and the measured time of finished rules sets the scale: one for the
@@ -102,7 +110,10 @@ class StageLines(logging.Formatter):
         if event == "job_error" and not self.show_logs:
             logs = ", ".join(record.log) or ".snakemake/log"
             return f"{record.rule_name} failed; its log: {logs}"
-        return self.otherwise.format(record)
+        text = self.otherwise.format(record)
+        for theirs, ours in REPLACED.items():
+            text = text.replace(theirs, ours)
+        return text
 
     def _line(self, rule: str, seconds: float) -> str:
         jobs = self.finished[rule]

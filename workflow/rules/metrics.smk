@@ -1,7 +1,4 @@
-"""Scores. Needs each stage's label maps and the true masks; makes results/metrics.csv.
-
-It also joins the checks of the pseudo labels, which need no masks.
-"""
+"""Scores. Needs each stage's label maps and the true masks; makes results/metrics.csv."""
 
 METRICS = "results/metrics.csv"
 PART_OF_SPLIT = {"train": "train_aug", "val": "val"}
@@ -56,30 +53,34 @@ MADE += [("results/walk/scores/{}.npy", "train_aug")]
 MADE += [("results/affinity_labels/{}.png", "train_aug")] if config["affinity"]["train"] else []
 MADE += [(MASKS, "train_aug")] if DATA.scored["train"] or TRUE_MASKS else []
 MADE += [(MASKS, "val")] if DATA.scored["val"] else []
-MADE_WHOLE = [CLASSES, *tables("train_aug", "val"), *SCORE_FILES, *CHECKS, *EXPONENTS, *NETWORKS]
+MADE_WHOLE = [
+    CLASSES,
+    *tables("train_aug", "val"),
+    *SCORE_FILES,
+    *CHECKS,
+    CHECK,
+    *EXPONENTS,
+    *NETWORKS,
+]
 MADE_WHOLE += [f"results/affinity/edges/{shard}.h5" for shard in DATA.shards("train_aug")]
 MADE_WHOLE += [CORRECTIONS] if DATA.corrections else []
 MADE_WHOLE += [m for pattern, part in MADE for m in of_shards(pattern, DATA.shards(part))]
 LOST = [file for file in MADE_WHOLE if os.path.exists(METRICS) and not os.path.exists(file)]
-# A rule cannot wait for its own output: the folder that it is missing from makes it again.
-LOST_CHECK = [CHECK] if os.path.exists(METRICS) and not os.path.exists(CHECK) else []
 
 
 rule metrics:
-    """All scores in one table, and the check of all pseudo labels; masks are not needed."""
+    """All scores in one table; it is empty without true masks."""
     input:
         scores=SCORE_FILES,
         network="results/segmentation/network.safetensors",
         labels=of_shards("results/pseudo_labels/{}.png", DATA.shards("train_aug")),
-        checks=CHECKS,
+        check=CHECK,
         predictions=of_shards("results/segmentation/predictions/{}.png", DATA.shards("val")),
         deleted=[file for pattern, part in MADE for file in deleted(pattern, part)],
         summary=ancient(SUMMARY),
-        lost=LOST
-        + [str(next(filter(Path.exists, Path(file).parents))) for file in LOST + LOST_CHECK],
+        lost=LOST + [str(next(filter(Path.exists, Path(file).parents))) for file in LOST],
     output:
-        scores=report(METRICS, caption="../report/metrics_table.rst", category="Scores"),
-        check=report(CHECK, caption="../report/check.rst", category="Pictures"),
+        report(METRICS, caption="../report/metrics_table.rst", category="Scores"),
     log:
         "results/logs/metrics.log",
     localrule: True

@@ -1,6 +1,6 @@
 """Pseudo labels. Needs walk scores and images; makes results/pseudo_labels/{image}.png.
 
-{shard}.csv has the label check; the rule metrics joins those of the training images in check.csv.
+It also checks them, which needs no masks: {shard}.csv, and check.csv of all training images.
 """
 
 from psa_core.datasets.formats.segments import find_segments
@@ -45,3 +45,19 @@ use rule make_pseudo_labels as make_pseudo_labels_of_image with:
         "results/benchmarks/make_pseudo_labels/{image}.tsv"
     priority: 1
     threads: 1
+
+
+rule check_labels:
+    """The check of the pseudo labels of all training images in one table."""
+    input:
+        CHECKS,
+    output:
+        report(CHECK, caption="../report/check.rst", category="Pictures"),
+    log:
+        "results/logs/check_labels.log",
+    priority: 1  # before the segmentation model is trained
+    localrule: True
+    params:
+        code=code_of("check_labels"),
+    script:
+        "../scripts/check_labels.py"

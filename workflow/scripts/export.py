@@ -21,7 +21,12 @@ with logs.stage(snakemake.log[0]):
     rows, paths = find_labels(rows, listed, pattern, snakemake.input.get("corrections"))
     names = relative_names([row.path for row in rows])
     reading = (
-        MaskedImage(name, Path(row.path), read_label_map(path, (row.height, row.width)))
+        MaskedImage(
+            name,
+            Path(row.path),
+            read_label_map(path, (row.height, row.width)),
+            reading=row.reading,
+        )
         for name, row, path in zip(names, rows, paths, strict=True)
     )
     images = logs.progress(reading, total=len(rows), label="images")

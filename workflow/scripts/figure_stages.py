@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from psa_core.datasets.index import read_images
 from psa_core.evaluation import figures
+from psa_core.evaluation.overlay import overlay
 from psa_core.runtime import logs
 from psa_core.runtime.artifacts import listed_images, read_array, read_label_map, read_lines
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 TITLES = [
     "image",
     "class activation",
-    "confident areas\n(white: undecided)",
+    "confident areas\n(grey: undecided)",
     "random walk",
     "pseudo label",
     "true mask",
@@ -29,6 +30,6 @@ with logs.stage(snakemake.log[0]):
         image = row.read()
         maps = read_array(snakemake.params.maps.format(row.image), len(row.classes))
         labels = [read_label_map(each.format(row.image), image.shape[:2]) for each in patterns]
-        tinted = [figures.overlay(image, label_map) for label_map in labels]
+        tinted = [overlay(image, label_map) for label_map in labels]
         rows.append([image, figures.heat(image, maps), *tinted])
     figures.save(snakemake.output[0], figures.grid(rows, TITLES, names))

@@ -1,10 +1,9 @@
-"""The scores of all stages in one table, and the check of all pseudo labels in another."""
+"""The scores of all stages in one table."""
 
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from psa_core.evaluation.label_warning import read_checks, warning
 from psa_core.evaluation.metrics import COLUMNS
 from psa_core.runtime import logs
 from psa_core.runtime.artifacts import read_table, write_table
@@ -15,9 +14,5 @@ if TYPE_CHECKING:
 with logs.stage(snakemake.log[0]) as log:
     tables = [read_table(path) for path in snakemake.input.scores]
     table = pd.concat(tables) if tables else pd.DataFrame(columns=COLUMNS)
-    write_table(snakemake.output.scores, table)
+    write_table(snakemake.output[0], table)
     log.info("\n%s", table[table["class"] == "mean"].to_string(index=False))
-    checks = read_checks(snakemake.input.checks)
-    write_table(snakemake.output.check, checks)
-    if text := warning(checks):
-        log.warning("%s", text)

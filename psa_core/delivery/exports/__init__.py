@@ -1,4 +1,4 @@
-"""Masks in the formats of other tools, one module per format.
+"""Masks in the formats of other tools, and as pictures; one module per format.
 
 A module has write(path, images, names): images are `parts.MaskedImage` in the order to be written,
 names the classes 1..C. Standard library only here: the Snakefile reads FORMATS at each start.
@@ -22,6 +22,7 @@ FORMATS = {
     "labelme": "labelme.zip",
     "cvat": "cvat.zip",
     "voc": "voc.zip",
+    "overlays": "overlays.zip",
 }
 
 

@@ -25,6 +25,10 @@ class Archive:
         """Add a text in UTF-8, or bytes, compressed."""
         self._file.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
 
+    def add_stored(self, name: str, content: bytes) -> None:
+        """Add bytes as they are, since they are compressed already."""
+        self._file.writestr(zipfile.ZipInfo(name), content)
+
     def add_file(self, name: str, path: Path) -> None:
         """Add a file as it is: images are compressed already."""
         member = zipfile.ZipInfo(name)
@@ -38,7 +42,7 @@ class Archive:
         image.putpalette(VOC_PALETTE)
         content = io.BytesIO()
         image.save(content, "PNG")
-        self._file.writestr(zipfile.ZipInfo(name), content.getvalue())
+        self.add_stored(name, content.getvalue())
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from psa_core.datasets.decode import read_image
+from psa_core.datasets.formats.reading import Reading
 from psa_core.runtime.artifacts import IGNORE
 
 CORNERS_CONNECT = np.ones((3, 3), bool)
@@ -19,12 +21,18 @@ class MaskedImage(NamedTuple):
     name: of the image as its user knows it, relative, "cats/my pic.jpg". path: of its file.
     labels: uint8 [H, W] class indices; 0 background, 255 ignored.
     confidence: uint8 [H, W], 255 for 1; None where it is not known.
+    reading: how the image is read where it is more than a picture of three bands.
     """
 
     name: str
     path: Path
     labels: np.ndarray
     confidence: np.ndarray | None = None
+    reading: Reading = Reading()
+
+    def photograph(self) -> np.ndarray:
+        """The image, uint8 [H, W, 3], upright."""
+        return read_image(self.path, self.reading)
 
 
 class Part(NamedTuple):

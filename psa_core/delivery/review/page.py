@@ -12,8 +12,8 @@ import pandas as pd
 from psa_core.datasets.index import ImageRow
 from psa_core.delivery.names import relative_names
 from psa_core.delivery.review import PAGE_FILES
-from psa_core.delivery.review.pictures import class_colours
 from psa_core.evaluation.label_warning import worst_first
+from psa_core.evaluation.overlay import class_colours
 from psa_core.runtime.artifacts import replacing
 
 SMALL_MARGIN = 0.1  # the part of the images whose margin counts as small
