@@ -1,6 +1,6 @@
 """From image-level labels to segmentation masks: one rules file per stage, in the order of the data."""
 
-from psa_core.runtime.files import times
+from psa_core.runtime.terminal import times
 
 
 # Used with --sdm apptainer alone; container/psa.def says how to build it.
@@ -49,8 +49,12 @@ rule all:
 
 PLACES = {"pictures": "results/figures", "review of all masks": REVIEW}
 PLACES |= {"masks": "results/pseudo_labels", "model": "results/model.safetensors"}
-PLACES |= {f"{masks} for other tools": f"results/export/{masks}" for masks in EXPORTED}
-BEFORE = times([METRICS, CHECK, *PLACES.values()])
+PLACES |= {f"exports of {masks}": f"results/export/{masks}" for masks in EXPORTED}
+BEFORE = {}
+
+
+onstart:
+    BEFORE.update(times([METRICS, CHECK, *PLACES.values()]))
 
 
 onsuccess:

@@ -17,6 +17,8 @@ from seeds import SEED
 from small_data import Stubbed, stubbed_run
 from workflow_runs import TARGETS, snakemake
 
+from psa_core.delivery.images import cores
+
 torch.set_num_threads(1)
 
 # The same examples each time; PSA_TEST_EXAMPLES=N draws N new ones for each property (make fuzz).
@@ -45,9 +47,10 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """One more than there are cores: runs of the workflow wait for their jobs."""
-    return (os.cpu_count() or 1) + 1
+    return cores() + 1
 
 
 def pytest_collection_finish():

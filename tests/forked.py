@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from in_process import fork_scripts, parse_once, run_scripts_here
+from in_process import digest_once, fork_scripts, list_plugins_once, parse_once, run_scripts_here
 
 IMPORTED = ["pytest", "snakemake.cli", "snakemake.report.html_reporter", "jsonschema", "PIL.Image"]
 IMPORTED += ["nbformat", "smart_open", "platformdirs"]  # which Snakemake imports when it needs them
@@ -54,6 +54,8 @@ def _main(
     from snakemake.cli import main
 
     parse_once()
+    digest_once()
+    list_plugins_once()
     if stubs:
         run_scripts_here()
     else:

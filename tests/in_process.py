@@ -1,14 +1,18 @@
 """Snakemake that starts in little time, and so do its scripts: in its process, or forked."""
 
+import functools
 import gc
 import multiprocessing
 import os
 import pickle
+import pkgutil
 import runpy
 import subprocess
 import sys
 import threading
 from multiprocessing import forkserver, reduction
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 from seeds import kept
@@ -35,6 +39,30 @@ def parse_once() -> None:
         return code, rules
 
     workflow.parse = parse_kept
+
+
+def digest_once() -> None:
+    """Keep the digests of the code, for all later runs. psa_core is that of the run."""
+    from psa_core.runtime import provenance
+
+    read, package = provenance._read, provenance.PACKAGE
+    modules = sorted(str(path.relative_to(package)) for path in package.rglob("*.py"))
+    how = Path(provenance.__file__).read_text(encoding="utf-8")
+
+    @functools.cache
+    def read_kept(path):
+        place = path.relative_to(package) if path.is_relative_to(package) else ""
+        source = f"{how} {modules} {place} {path.read_text(encoding='utf-8')}"
+        return pickle.loads(
+            kept("code.pickle", source, lambda _: pickle.dumps(read(path))).read_bytes()
+        )
+
+    provenance._read = read_kept
+
+
+def list_plugins_once() -> None:
+    """Search the installed packages for Snakemake's plugins once, not four times."""
+    pkgutil.iter_modules = functools.cache(lambda: list(iter_modules()))
 
 
 def run_scripts_here() -> None:

@@ -16,9 +16,10 @@ from psa_core.datasets.decode import examine, fits, read_image, upright_size
 from psa_core.datasets.formats.reading import AS_STORED, Reading
 from psa_core.datasets.formats.source import DatasetError
 from psa_core.delivery import cli
+from psa_core.delivery.exports.parts import masked_images
 from psa_core.networks.builder import build
 from psa_core.networks.files import write_network
-from psa_core.runtime.artifacts import write_table
+from psa_core.runtime.artifacts import write_label_map, write_table
 from psa_core.training.augmentation import TrainingImages
 
 SIZE = (40, 36)  # height, width
@@ -204,6 +205,11 @@ def test_the_table_says_how_the_stages_read_an_image(tmp_path, scene):
     assert row.reading == NATURAL
     expected = read_image(row.path, NATURAL)
     np.testing.assert_array_equal(row.read(), expected)
+
+    write_label_map(tmp_path / "a.png", np.zeros((row.height, row.width), np.uint8))
+    (exported,) = masked_images([row], [str(tmp_path / "a.png")])
+    assert exported.name == "a.tif"
+    np.testing.assert_array_equal(exported.photograph(), expected)
 
     stored = str(tmp_path / "cache.h5")
     cache.write_cache(stored, [row.path], longest_side=None, threads=1, reading=row.reading)

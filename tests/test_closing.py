@@ -8,7 +8,7 @@ import pytest
 from psa_core.evaluation import closing, label_warning
 from psa_core.evaluation.label_check import COLUMNS
 from psa_core.runtime.artifacts import write_table
-from psa_core.runtime.files import times
+from psa_core.runtime.terminal import times
 
 
 def check(**images):
@@ -73,6 +73,11 @@ def test_what_was_there_before_is_not_named(tmp_path):
     os.utime(tmp_path / "figures", ns=(5, 5))  # as coarse clocks need not show it
     lines = closing.closing(*tables, places, before=before)
     assert lines == [f"pictures: {tmp_path / 'figures'}", f"model: {tmp_path / 'model'}"]
+    # A run that goes on after the labels were made still names them.
+    os.utime(tables[0], ns=(5, 5))
+    scores, labels, *_ = closing.closing(*tables, {}, before=before)
+    assert scores.startswith("mIoU")
+    assert labels.startswith("pseudo labels to look at first: a (empty)")
 
 
 @pytest.mark.parametrize("text", [None, "", "image,labels\na,cat\n", "a\nb,c\n"])

@@ -526,7 +526,15 @@ def test_a_deleted_mask_comes_back_alone(run):
         ("walk/scores/train_aug_1.txt", {"run_walk": 1, "make_pseudo_labels": 1}),
         ("walk/scores", {"run_walk": 4, "make_pseudo_labels": 4}),
         ("pseudo_labels/train_aug_1.csv", {"make_pseudo_labels": 1, "train_segmentation": 1}),
-        ("pseudo_labels/check.csv", {"metrics": 1, "train_segmentation": None}),
+        (
+            "pseudo_labels/check.csv",
+            {
+                "check_labels": 1,
+                "metrics": 1,
+                "make_pseudo_labels": None,
+                "train_segmentation": None,
+            },
+        ),
         ("segmentation/network.safetensors", {"train_segmentation": 1, "predict_segmentation": 2}),
     ],
 )

@@ -9,14 +9,12 @@ import zipfile
 
 import numpy as np
 import pytest
-import tifffile
 import yaml
 from PIL import Image, ImageDraw
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from seeds import ROOT
 
-from psa_core.datasets.formats.reading import Reading
 from psa_core.datasets.formats.source import DatasetError
 from psa_core.delivery.cli import main
 from psa_core.delivery.exports import FORMATS, write
@@ -346,11 +344,25 @@ def test_overlays_are_the_photographs_under_their_masks(tmp_path):
     )
 
 
-def test_photographs_are_read_as_their_data_set_says(tmp_path):
-    path = tmp_path / "bands.tif"
-    tifffile.imwrite(path, np.full((4, 6, 5), [1, 2, 3, 4, 5], np.uint8), planarconfig="contig")
-    image = MaskedImage("bands.tif", path, np.zeros((4, 6), np.uint8), reading=Reading((5, 4, 1)))
-    np.testing.assert_array_equal(image.photograph(), np.full((4, 6, 3), [5, 4, 1]))
+def test_overlays_are_upright_as_the_masks_are(tmp_path):
+    path, exif = tmp_path / "turned.jpg", Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    Image.new("RGB", (40, 20)).save(path, exif=exif)
+    image = MaskedImage("turned.jpg", path, np.zeros((40, 20), np.uint8))
+    write("overlays", tmp_path / "overlays.zip", [image], [])
+    with zipfile.ZipFile(tmp_path / "overlays.zip") as archive:
+        picture = Image.open(archive.open("turned.jpg"))
+        assert picture.size == (20, 40)
+        assert 0x0112 not in picture.getexif()
+
+
+def test_an_overlay_too_long_for_jpeg_is_a_png(tmp_path):
+    path = tmp_path / "long.png"
+    Image.new("RGB", (65_501, 1)).save(path)
+    image = MaskedImage("long.png", path, np.zeros((1, 65_501), np.uint8))
+    write("overlays", tmp_path / "overlays.zip", [image], NAMES)
+    with zipfile.ZipFile(tmp_path / "overlays.zip") as archive:
+        assert Image.open(archive.open("long.png")).size == (65_501, 1)
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -157,5 +157,5 @@ def test_a_run_ends_with_the_warning(stubbed, tmp_path):
     # A run that makes no labels says nothing of them, but where its own results are.
     printed = run.make(targets=("results/export/pseudo_labels/voc.zip",))
     assert "pseudo labels to look at" not in printed
-    assert f"other tools: {run.folder / 'results/export/pseudo_labels'}" in printed
+    assert f"exports of pseudo_labels: {run.folder / 'results/export/pseudo_labels'}" in printed
     assert "results/figures" not in printed

@@ -34,6 +34,19 @@ def test_classes_have_different_pairs_of_colours():
     assert len(overlay.class_colours(253)) == 253
 
 
+def test_a_wide_outline_has_all_pixels_near_an_edge():
+    labels = np.ones((5, 7), np.uint8)
+    labels[2, 3] = 0
+    expected = [
+        [0, 0, 0, 1, 0, 0, 0],
+        [0, 0, 0, 1, 0, 0, 0],
+        [0, 1, 1, 1, 1, 1, 0],
+        [0, 0, 0, 1, 0, 0, 0],
+        [0, 0, 0, 1, 0, 0, 0],
+    ]
+    np.testing.assert_array_equal(overlay.outline(labels, 2), np.array(expected, bool))
+
+
 def test_outlines_and_stripes_grow_with_the_image():
     labels = np.zeros((4, 1000), np.uint8)
     labels[:, 500:] = 8  # a class of two colours
@@ -52,11 +65,13 @@ def test_rows_that_are_drawn_in_turn_are_those_of_the_whole(rng, monkeypatch):
     photograph = rng.integers(0, 256, (50, 30, 3), dtype=np.uint8)
     labels = rng.choice(np.array([0, 1, 9, 255], np.uint8), (50, 30))
     whole = overlay.overlay(photograph, labels)
-    monkeypatch.setattr(overlay, "ROWS", 7)
+    monkeypatch.setattr(overlay, "PIXELS", 7 * 30)
     np.testing.assert_array_equal(overlay.overlay(photograph, labels), whole)
 
 
 def test_a_legend_shows_both_colours_of_a_class():
     lines = overlay.legend([f"class {number}" for number in range(8)])
-    assert "rgb(86,180,233)" in lines[-4]  # of class 0 again: the first colour of the eighth ...
-    assert "rgb(230,159,0)" in lines[-3]  # ... and its second
+    assert "rgb(86,180,233)" in lines[-7]  # of class 0 again: the first colour of the eighth ...
+    assert "rgb(230,159,0)" in lines[-6]  # ... and its second
+    assert ">ignored<" in lines[-2]
+    assert "rgb(150,150,150)" in lines[-3]

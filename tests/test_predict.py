@@ -25,9 +25,9 @@ from psa_core.datasets.decode import read_image
 from psa_core.datasets.index import resized
 from psa_core.delivery.cli import main
 from psa_core.delivery.model import write_model
+from psa_core.delivery.output import write_legend
 from psa_core.delivery.prediction import what_was_found
 from psa_core.evaluation.overlay import overlay as drawn
-from psa_core.evaluation.overlay import write_legend
 from psa_core.method import segmentation
 from psa_core.method.dcrf import dense_crf
 from psa_core.networks.builder import build
@@ -251,12 +251,25 @@ def test_probabilities_confidence_and_overlay_agree_with_the_mask(run, tmp_path)
 
 
 def test_a_legend_names_the_colours_of_the_overlays(tmp_path):
-    write_legend(tmp_path / "legend.svg", ["cat", "<b> & dög"])
+    write_legend(tmp_path, ["cat", "<b> & dög"])
     svg = ElementTree.parse(tmp_path / "legend.svg")
     names = [each.text for each in svg.iter("{http://www.w3.org/2000/svg}text")]
     colours = [each.get("fill") for each in svg.iter("{http://www.w3.org/2000/svg}rect")]
-    assert names == ["cat", "<b> & dög"]
-    assert colours == ["white", "rgb(86,180,233)", "rgb(230,159,0)"]
+    assert names == ["cat", "<b> & dög", "ignored"]
+    assert colours == ["white", "rgb(86,180,233)", "rgb(230,159,0)", "rgb(150,150,150)"]
+
+
+@pytest.mark.parametrize("earlier", [None, "<svg>cat is red</svg>"])
+def test_overlays_in_other_colours_are_not_continued(run, tmp_path, capsys, earlier):
+    out = tmp_path / "out"
+    predict(run, out, "--overlay")
+    (out / "legend.svg").unlink()
+    if earlier:
+        (out / "legend.svg").write_text(earlier)
+    assert predict(run, out, "--overlay") == 2
+    assert "overlays: drawn by an earlier version" in capsys.readouterr().err
+    predict(run, out, "--overlay", "--overwrite")
+    assert "rgb(86,180,233)" in (out / "legend.svg").read_text()
 
 
 def test_the_report_lists_classes_and_connected_areas(run, tmp_path):

@@ -14,7 +14,7 @@ from psa_core.runtime.logs import not_in_a_bar
 
 # Each is a module of this package, with add_arguments(parser) and run(options) -> exit status.
 COMMANDS = {
-    "export": "convert a folder of masks to the format of another tool",
+    "export": "convert a folder of masks to the format of another tool, or to pictures",
     "predict": "segment images with a trained model",
     "classify": "tag images with a trained CAM network",
     "info": "print classes, settings and scores of a network file",

@@ -14,8 +14,14 @@ from PIL import Image
 
 from psa_core.datasets.index import ImageRow
 from psa_core.delivery.prediction import Prediction, Settings, record
-from psa_core.evaluation.overlay import overlay
-from psa_core.runtime.artifacts import replacing, write_array, write_label_map
+from psa_core.evaluation.overlay import legend, overlay
+from psa_core.runtime.artifacts import (
+    read_lines,
+    replacing,
+    write_array,
+    write_label_map,
+    write_lines,
+)
 
 # Folders in the output folder, and the suffixes of their files.
 KINDS = {
@@ -119,6 +125,20 @@ def write(
         with replacing(paths["records"]) as temporary:
             temporary.write_text(json.dumps(record(row, prediction, classes)), encoding="utf-8")
     write_label_map(paths["masks"], prediction.labels)
+
+
+def write_legend(folder: Path, classes: Sequence[str]) -> None:
+    """Write the colours of the classes in the overlays.
+
+    Raises ValueError where the folder has overlays in other colours, as earlier versions drew them.
+    """
+    path, lines = folder / LEGEND, legend(classes)
+    if (folder / "overlays").exists() and not (path.exists() and read_lines(path) == lines):
+        raise ValueError(
+            f"{folder / 'overlays'}: drawn by an earlier version, in other colours; choose another "
+            "folder, or discard them with --overwrite"
+        )
+    write_lines(path, lines)
 
 
 def write_summary(

@@ -22,7 +22,6 @@ from psa_core.delivery.images import (
     say_problems,
 )
 from psa_core.delivery.prediction import Settings, predictor, what_was_found
-from psa_core.evaluation.overlay import write_legend
 from psa_core.networks.files import read_network
 from psa_core.networks.metadata import read_metadata
 from psa_core.runtime import inference, logs
@@ -100,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     output.remember_sources(options.output, images)
     write_lines(options.output / "classes.txt", classes)
     if options.overlay:
-        write_legend(options.output / output.LEGEND, classes)
+        output.write_legend(options.output, classes)
     waiting = {
         name: path
         for name, path in images.items()

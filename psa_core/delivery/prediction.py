@@ -1,4 +1,4 @@
-"""The prediction for one image: labels, confidence, overlay, and a record of what is in it."""
+"""The prediction for one image: labels, confidence, and a record of what is in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run says at its end about what it made: scores, labels to look at first, places."""
+"""The last lines of a run, about its own results: scores, labels to look at first, places."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from psa_core.evaluation.label_warning import read_checks, warning, worst_first
 from psa_core.runtime.artifacts import read_table
-from psa_core.runtime.files import times
+from psa_core.runtime.terminal import times
 
 SHOWN = 3  # labels to look at first
 
@@ -29,7 +29,8 @@ def closing(
     metrics: results/metrics.csv. check: results/pseudo_labels/check.csv.
     places: what to look at, and its path.
     before: `times` of all these paths when the run began. What has not changed since is not named:
-    after an export alone, nobody wants to hear of scores.
+    after an export alone, nobody wants to hear of scores. But a run that makes the scores names the
+    labels, too: an earlier one may have been stopped after it had made them.
     decided: images that have a decision or a correction, which need no look.
     A run that has succeeded must not fail at its last message.
     """
@@ -41,7 +42,7 @@ def closing(
     lines: list[str] = []
     for describe, path in ((_scores, metrics), (partial(_labels, decided), check)):
         try:
-            lines += describe(path) if str(path) in made else []
+            lines += describe(path) if made & {str(metrics), str(path)} else []
         except (OSError, ValueError, KeyError):
             continue
     # Absolute, since the user may stand elsewhere than in the folder of the run.

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from psa_core.runtime.artifacts import IGNORE, write_lines
+from psa_core.runtime.artifacts import IGNORE
 
 OPACITY = 0.45
-LINE = 500  # an outline is this part of the longest side, at least a pixel
-STRIPE = 4  # width of a class's stripes in outlines
+LINE = 500  # an outline has 1 / LINE of the longest side on each side of an edge, at least a pixel
+STRIPE = 4  # width of the stripes, in widths of the outline
 # Okabe and Ito's colours, which people with any colour vision can tell apart, without black. Blue
 # comes first: few objects have it.
 HUES = np.array(
@@ -31,7 +30,7 @@ HUES = np.array(
     np.uint8,
 )
 GREY = np.array([150, 150, 150], np.uint8)  # of ignored pixels
-ROWS = 256  # drawn at once, so that a huge image needs little memory
+PIXELS = 2**20  # drawn at once, since each takes some 60 bytes meanwhile
 
 
 def class_colours(classes: int) -> np.ndarray:
@@ -51,8 +50,9 @@ def overlay(photograph: np.ndarray, labels: np.ndarray) -> np.ndarray:
     colours[IGNORE] = GREY
     line = max(1, max(labels.shape) // LINE)
     drawn, edges = photograph.copy(), outline(labels, line)
-    for top in range(0, len(labels), ROWS):
-        rows = slice(top, top + ROWS)
+    height = max(1, PIXELS // labels.shape[1])
+    for top in range(0, len(labels), height):
+        rows = slice(top, top + height)
         y, x = np.nonzero(labels[rows])
         index = labels[rows][y, x]
         colour = colours[index, (top + y + x) // (STRIPE * line) % 2]
@@ -65,27 +65,22 @@ def overlay(photograph: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def outline(labels: np.ndarray, width: int = 1) -> np.ndarray:
     """Pixels, bool [H, W], at most `width` above, below, left or right of another class."""
     found = np.zeros(labels.shape, bool)
-    vertical, horizontal = (
-        labels[width:] != labels[:-width],
-        labels[:, width:] != labels[:, :-width],
-    )
-    found[width:] |= vertical
-    found[:-width] |= vertical
-    found[:, width:] |= horizontal
-    found[:, :-width] |= horizontal
+    for step in range(1, width + 1):
+        vertical = labels[step:] != labels[:-step]
+        horizontal = labels[:, step:] != labels[:, :-step]
+        found[step:] |= vertical
+        found[:-step] |= vertical
+        found[:, step:] |= horizontal
+        found[:, :-step] |= horizontal
     return found
 
 
-def write_legend(path: str | Path, classes: Sequence[str]) -> None:
-    """Write an SVG image with the colours that each class has over photographs."""
-    write_lines(path, legend(classes))
-
-
 def legend(classes: Sequence[str]) -> list[str]:
-    """The lines of an SVG image: a square and the name of each class 1..C, one below the other."""
+    """The lines of an SVG image: a square and a name for each class 1..C and for ignored pixels."""
     rows = []
-    pairs = class_colours(len(classes)).tolist()
-    for index, (name, pair) in enumerate(zip(classes, pairs, strict=True)):
+    names = [*classes, "ignored"]
+    pairs = [*class_colours(len(classes)).tolist(), [GREY.tolist()] * 2]
+    for index, (name, pair) in enumerate(zip(names, pairs, strict=True)):
         top = 24 * index + 8
         first, second = (f"rgb({red},{green},{blue})" for red, green, blue in pair)
         rows += [
@@ -93,7 +88,7 @@ def legend(classes: Sequence[str]) -> list[str]:
             f'<path d="M8 {top + 16}h16v-16z" fill="{second}"/>',
             f'<text x="32" y="{top + 13}">{html.escape(name)}</text>',
         ]
-    width, height = 48 + 14 * max(map(len, classes)), 24 * len(classes) + 8
+    width, height = 48 + 14 * max(map(len, names)), 24 * len(names) + 8
     size = f'width="{width}" height="{height}"'
     return [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="14">',

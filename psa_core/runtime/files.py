@@ -1,11 +1,10 @@
-"""What a path leads to, before it is opened (reading a pipe would never end), and its time.
+"""What a path leads to, before it is opened: reading a pipe would never end.
 
 Standard library only: the Snakefile asks for each file of the data set.
 """
 
 import os
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 
 KINDS = (
@@ -33,11 +32,6 @@ def refusal_of_mode(mode: int) -> str | None:
     if stat.S_ISREG(mode):
         return None
     return next((f"{kind}, not a file" for is_kind, kind in KINDS if is_kind(mode)), "not a file")
-
-
-def times(paths: Iterable[str | Path]) -> dict[str, int]:
-    """When each existing path was last changed, in nanoseconds; of a folder, its list of files."""
-    return {str(path): os.stat(path).st_mtime_ns for path in paths if os.path.exists(path)}
 
 
 def content_of(head: bytes) -> str | None:

@@ -1,11 +1,16 @@
-"""Snakemake's messages in the terminal: one line per stage in place of a paragraph per job."""
+"""Snakemake's messages in the terminal: one line per stage in place of a paragraph per job.
+
+No script imports this module, so that changing a message reruns nothing.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +147,15 @@ class StageLines(logging.Formatter):
         minutes = seconds / 60
         is_known &= minutes >= 1
         return f"; about {minutes:.0f} min left" if is_known else ""
+
+
+def times(paths: Iterable[str | Path]) -> dict[str, int]:
+    """When each existing path was last changed, in nanoseconds; of a folder, its list of files."""
+    found = {}
+    for path in paths:
+        with suppress(OSError):
+            found[str(path)] = os.stat(path).st_mtime_ns
+    return found
 
 
 def _length(intervals: Iterable[tuple[float, float]]) -> float:

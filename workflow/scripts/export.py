@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 from psa_core.datasets.corrections import find_labels
 from psa_core.datasets.index import read_images
 from psa_core.delivery.exports import write
-from psa_core.delivery.exports.parts import MaskedImage
-from psa_core.delivery.names import relative_names
+from psa_core.delivery.exports.parts import masked_images
 from psa_core.runtime import logs
-from psa_core.runtime.artifacts import read_label_map, read_lines
+from psa_core.runtime.artifacts import read_lines
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
@@ -19,16 +18,6 @@ with logs.stage(snakemake.log[0]):
     rows = read_images(snakemake.input.images)
     listed = {row.image for row in rows}.difference(snakemake.params.rejected)
     rows, paths = find_labels(rows, listed, pattern, snakemake.input.get("corrections"))
-    names = relative_names([row.path for row in rows])
-    reading = (
-        MaskedImage(
-            name,
-            Path(row.path),
-            read_label_map(path, (row.height, row.width)),
-            reading=row.reading,
-        )
-        for name, row, path in zip(names, rows, paths, strict=True)
-    )
-    images = logs.progress(reading, total=len(rows), label="images")
+    images = logs.progress(masked_images(rows, paths), total=len(rows), label="images")
     output = snakemake.output[0]
     write(Path(output).stem, output, images, read_lines(snakemake.input.classes))

@@ -14,14 +14,16 @@ from psa_core.delivery.exports.parts import MaskedImage
 from psa_core.evaluation.overlay import legend, overlay
 
 QUALITY = 90
+LONGEST = 65_500  # pixels of a side that libjpeg writes
 
 
 def write(path: str | Path, images: Iterable[MaskedImage], names: Sequence[str]) -> None:
-    """Write a zip file with a JPEG for each image, named like it, and legend.svg."""
+    """Write a zip file with a JPEG (PNG for a huge one) named like each image, and legend.svg."""
     with writing(path) as archive:
         archive.add("legend.svg", "\n".join(legend(names)) + "\n")
         for image in images:
             content = io.BytesIO()
             picture = Image.fromarray(overlay(image.photograph(), image.labels))
-            picture.save(content, "JPEG", quality=QUALITY)
-            archive.add_stored(f"{without_suffix(image.name)}.jpg", content.getvalue())
+            suffix = ".jpg" if max(picture.size) <= LONGEST else ".png"
+            picture.save(content, Image.registered_extensions()[suffix], quality=QUALITY)
+            archive.add_stored(f"{without_suffix(image.name)}{suffix}", content.getvalue())

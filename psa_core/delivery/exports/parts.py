@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,9 @@ from scipy import ndimage
 
 from psa_core.datasets.decode import read_image
 from psa_core.datasets.formats.reading import Reading
-from psa_core.runtime.artifacts import IGNORE
+from psa_core.datasets.index import ImageRow
+from psa_core.delivery.names import relative_names
+from psa_core.runtime.artifacts import IGNORE, read_label_map
 
 CORNERS_CONNECT = np.ones((3, 3), bool)
 
@@ -33,6 +36,17 @@ class MaskedImage(NamedTuple):
     def photograph(self) -> np.ndarray:
         """The image, uint8 [H, W, 3], upright."""
         return read_image(self.path, self.reading)
+
+
+def masked_images(rows: Sequence[ImageRow], masks: Sequence[str]) -> Iterator[MaskedImage]:
+    """Images of the index and their label maps, read when they are asked for.
+
+    masks: files of the label maps, one per row.
+    """
+    names = relative_names([row.path for row in rows])
+    for row, name, mask in zip(rows, names, masks, strict=True):
+        labels = read_label_map(mask, (row.height, row.width))
+        yield MaskedImage(name, Path(row.path), labels, reading=row.reading)
 
 
 class Part(NamedTuple):
