@@ -136,3 +136,10 @@ def _run_script(
     sys.argv = [name]
     multiprocessing.set_start_method("fork", force=True)  # Linux's own, not that of the server
     runpy.run_path(name, run_name="__main__")
+
+
+if __name__ == "__main__":  # by benchmarks/scale.py
+    from snakemake import cli
+
+    run_scripts_here()
+    cli.main()

@@ -71,7 +71,7 @@ def test_release_preset_divides_the_affinity_loss_by_four():
 
 @pytest.fixture
 def many_names(tmp_path) -> Path:
-    """A devkit with some 20 images in each of 64 shards of train_aug and of val; files are empty."""
+    """A devkit of some 20 images in each of 64 shards of train_aug and of val; files are empty."""
     root = tmp_path / "VOC2012"
     train = [f"2008_{i:06}" for i in range(1_300)]
     val = [f"2009_{i:06}" for i in range(1_300)]
