@@ -226,6 +226,13 @@ def test_frozen_networks_label_added_images(run):
     assert plan(run, *frozen, targets=targets) == {}
 
 
+def test_frozen_networks_say_that_they_do_not_learn_from_decisions(run):
+    decide(run, t3="reject")
+    frozen = ("--dry-run", "--config", "freeze=true", "dataset={decisions: decisions.csv}")
+    assert "the model does not learn from decisions" in run.make(*frozen)
+    assert "does not learn" not in run.make("--dry-run", *DECISIONS)
+
+
 def test_frozen_networks_must_have_the_classes(run):
     write_networks(run.folder, ["cat", "cow"])
     with pytest.raises(RuntimeError, match="is for the classes cat, cow, and the data set has cat"):

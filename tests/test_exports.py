@@ -413,6 +413,17 @@ def test_the_command_reads_confidences(folders):
     assert [each["score"] for each in content["annotations"]] == [0.4, 0.4]
 
 
+def test_missing_confidences_are_named(folders, capsys):
+    asked = psa_export(folders, "coco", "--confidence", f"{folders}/confidence")
+    assert main(asked) == 2
+    assert (
+        "confidence: no such folder: make it by psa predict --confidence" in capsys.readouterr().err
+    )
+    (folders / "confidence").mkdir()
+    assert main(asked) == 2
+    assert "confidence/a.png: no such file" in capsys.readouterr().err
+
+
 def test_python_m_psa_core_is_the_command(folders):
     command = [sys.executable, "-m", "psa_core", *psa_export(folders, "cvat")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)

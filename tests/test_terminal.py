@@ -97,6 +97,8 @@ def test_a_dry_run_says_its_plan_once_and_gives_no_advice(lines):
     records = [record("run_info", stats=stats), job(1, "infer_cam", "none", 0)]
     records += [record("run_info", stats=stats)]
     records += [record(None, "Some jobs were triggered by provenance information, see 'reason'")]
+    missing = "1 jobs have missing provenance/metadata so that it in part cannot be used"
+    records += [record(None, missing)]
     assert shown(lines, records) == ["1 job: infer_cam 1"]
 
 

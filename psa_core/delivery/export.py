@@ -70,6 +70,11 @@ def run(options: argparse.Namespace) -> int:
         raise DatasetError(
             f"--output {options.output}: the format {options.format} is a {suffix} file: name it so"
         )
+    if options.confidence and not options.confidence.is_dir():
+        raise DatasetError(
+            f"--confidence {options.confidence}: no such folder: make it by psa predict "
+            "--confidence, or leave the option out"
+        )
     names = read_names(options.classes)
     found = find(options.masks, options.images)
     reading = (read(each, options.masks, options.confidence, names) for each in found)
@@ -136,6 +141,10 @@ def read(found: Found, masks: Path, confidence: Path | None, names: Sequence[str
         raise DatasetError(
             f"{masks / found.mask}: values {unknown}, but --classes names {len(names)} classes: "
             "correct the list or the mask"
+        )
+    if confidence and not (confidence / found.mask).is_file():
+        raise DatasetError(
+            f"{confidence / found.mask}: no such file: run psa predict --confidence again"
         )
     values = _read_8_bit(confidence / found.mask, found.image, size) if confidence else None
     return MaskedImage(found.name, found.image, labels, values)

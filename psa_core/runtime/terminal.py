@@ -90,7 +90,9 @@ class StageLines(logging.Formatter):
             return self._is_last(record)
         elif event == "error":
             return "CalledProcessError" not in text  # of the job that has printed its own error
-        return event not in DROPPED_EVENTS and not text.startswith(DROPPED)
+        if event in DROPPED_EVENTS or "missing provenance/metadata" in text:
+            return False
+        return not text.startswith(DROPPED)
 
     def _is_last(self, record: Record) -> bool:
         job = self.jobs.get(record.job_id)

@@ -4,6 +4,7 @@ import os
 import signal
 
 import yaml
+from snakemake.settings.types import ExecMode
 
 from psa_core.datasets.contents import Digests
 from psa_core.datasets.inventory import Inventory
@@ -35,3 +36,7 @@ with one_message():
     DATA = Inventory(config["dataset"], DIGESTS)
     check_data(config, DATA)
     DATA.check_files()
+
+if config["freeze"] and (DATA.rejected or DATA.corrections):
+    if workflow.exec_mode == ExecMode.DEFAULT:
+        logger.warning("freeze: true: the model does not learn from decisions and corrections.")
