@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from psa_core.datasets.decode import read_image
-from psa_core.datasets.formats.reading import Reading
+from psa_core.datasets.formats.reading import AS_STORED, Reading
 from psa_core.datasets.index import ImageRow
 from psa_core.delivery.names import relative_names
 from psa_core.runtime.artifacts import IGNORE, read_label_map
@@ -24,14 +24,14 @@ class MaskedImage(NamedTuple):
     name: of the image as its user knows it, relative, "cats/my pic.jpg". path: of its file.
     labels: uint8 [H, W] class indices; 0 background, 255 ignored.
     confidence: uint8 [H, W], 255 for 1; None where it is not known.
-    reading: how the image is read where it is more than a picture of three bands.
+    reading: how its pixels become 8-bit RGB.
     """
 
     name: str
     path: Path
     labels: np.ndarray
     confidence: np.ndarray | None = None
-    reading: Reading = Reading()
+    reading: Reading = AS_STORED
 
     def photograph(self) -> np.ndarray:
         """The image, uint8 [H, W, 3], upright."""
