@@ -5,7 +5,6 @@ import numpy as np
 from psa_core.method.affinity_labels import (
     affinity_labels,
     confident_areas,
-    scaled,
     with_true_mask,
 )
 
@@ -141,7 +140,3 @@ def test_a_smaller_crf_sees_the_same_scene(rng):
     assert labels.shape == (48, 64)
     assert set(labels[:, :22].flat) == {0}
     assert set(labels[:, 26:].flat) == {4}
-    small, kernels = scaled(image, dcrf, 0.5)
-    assert small.shape == (24, 32, 3)
-    assert (kernels["gaussian"]["sxy"], kernels["bilateral"]["sxy"]) == (1.5, 10)
-    assert (kernels["bilateral"]["srgb"], kernels["iterations"]) == (13, 5)

@@ -4,7 +4,7 @@ import numpy as np
 import pydensecrf.densecrf as densecrf
 import pytest
 
-from psa_core.method.dcrf import dense_crf
+from psa_core.method.dcrf import dense_crf, scaled
 
 RELEASE = {
     "iterations": 10,
@@ -132,3 +132,13 @@ def test_labels_are_drawn_to_an_edge_of_the_image():
 def test_other_sizes_are_refused():
     with pytest.raises(ValueError, match=r"\(1, 2, 12, 8\).*\(8, 12, 3\)"):
         dense_crf(np.zeros((8, 12, 3), np.uint8), np.ones((1, 2, 12, 8)), **RELEASE)
+
+
+def test_kernels_shrink_with_the_image():
+    small, dcrf = scaled(np.full((48, 65, 3), 90, np.uint8), RELEASE, 0.5)
+    np.testing.assert_array_equal(small, np.full((24, 32, 3), 90))
+    assert dcrf == {
+        "iterations": 10,
+        "gaussian": {"sxy": 1.5, "compat": 3},
+        "bilateral": {"sxy": 40, "srgb": 13, "compat": 10},
+    }

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from psa_core.method.pseudo_labels import confident_arg_max, pseudo_labels
 
@@ -58,3 +59,26 @@ def test_labels_have_the_size_that_is_asked_for():
     options = {"confidence": 0.8, "dcrf": NO_CRF}
     found = pseudo_labels(image, scores, [7], size=(16, 24), **options)
     np.testing.assert_array_equal(found, np.repeat(7 * (np.arange(24) >= 12)[None], 16, 0))
+
+
+def test_a_smaller_crf_sees_the_same_scene(rng):
+    """It is that of the image at half its size with kernels of half the width."""
+    image = rng.integers(0, 256, (6, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    scores = rng.random((3, 6, 8))
+    dcrf = {
+        "iterations": 3,
+        "gaussian": {"sxy": 4, "compat": 3},
+        "bilateral": {"sxy": 20, "srgb": 13, "compat": 5},
+    }
+    half = {
+        "iterations": 3,
+        "gaussian": {"sxy": 2, "compat": 3},
+        "bilateral": {"sxy": 10, "srgb": 13, "compat": 5},
+    }
+    small = np.array(Image.fromarray(image).resize((32, 24), Image.Resampling.BILINEAR))
+    expected = pseudo_labels(small, scores, [1, 2], confidence=0.8, dcrf=half, size=(48, 64))
+    found = pseudo_labels(image, scores, [1, 2], confidence=0.8, scale=0.5, dcrf=dcrf)
+    np.testing.assert_array_equal(found, expected)
+    assert set(found.flat) == {0, 1, 2}
+    unscaled = pseudo_labels(image, scores, [1, 2], confidence=0.8, dcrf=dcrf)
+    assert (found != unscaled).any()

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from psa_core.method.dcrf import dense_crf
+from psa_core.method.dcrf import dense_crf, scaled
 from psa_core.method.maps import otsu_exponent, resize, with_background
 from psa_core.runtime.artifacts import IGNORE
 
@@ -54,18 +54,6 @@ def affinity_labels(
     best_low, best_high = dense_crf(image, scores, **dcrf).argmax(1)
     areas = confident_areas(best_low, best_high, classes)
     return np.asarray(Image.fromarray(areas).resize(size[::-1], Image.Resampling.NEAREST))
-
-
-def scaled(image: np.ndarray, dcrf: dict, scale: float) -> tuple[np.ndarray, dict]:
-    """Resize an image uint8 [H, W, 3] by `scale`, and with it the kernels of a CRF (sxy)."""
-    if scale == 1:
-        return image, dcrf
-    size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
-    kernels = {
-        name: {**dcrf[name], "sxy": dcrf[name]["sxy"] * scale} for name in ("gaussian", "bilateral")
-    }
-    small = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-    return np.array(small), {**dcrf, **kernels}
 
 
 def with_true_mask(labels: np.ndarray, mask: np.ndarray, listed: list[int]) -> np.ndarray:

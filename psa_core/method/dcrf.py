@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pydensecrf.densecrf as densecrf
+from PIL import Image
 
 LOWEST_SCORE = 1e-5
 
@@ -55,6 +56,18 @@ def dense_crf(
         model.stepInference(*state)
         probabilities /= _sum_over_labels(probabilities)
     return probabilities.reshape(scores.shape).copy()
+
+
+def scaled(image: np.ndarray, dcrf: dict, scale: float) -> tuple[np.ndarray, dict]:
+    """Resize an image uint8 [H, W, 3] by `scale`, and with it the kernels of a CRF (sxy)."""
+    if scale == 1:
+        return image, dcrf
+    size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
+    kernels = {
+        name: {**dcrf[name], "sxy": dcrf[name]["sxy"] * scale} for name in ("gaussian", "bilateral")
+    }
+    small = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+    return np.array(small), {**dcrf, **kernels}
 
 
 def _sum_over_labels(probabilities: np.ndarray) -> np.ndarray:

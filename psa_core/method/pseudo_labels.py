@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from psa_core.method.dcrf import dense_crf
+from psa_core.method.dcrf import dense_crf, scaled
 from psa_core.method.maps import arg_max, resize
 
 
@@ -16,6 +16,7 @@ def pseudo_labels(
     classes: Sequence[int],
     *,
     confidence: float | None,
+    scale: float = 1.0,
     dcrf: dict,
     size: tuple[int, int] | None = None,
 ) -> np.ndarray:
@@ -25,17 +26,20 @@ def pseudo_labels(
     scores: float [K + 1, h, w] in [0, 1], those of the random walk, background first.
     classes: the K class indices.
     confidence: see `confident_arg_max`; None passes the scores to the CRF unchanged (paper).
-    dcrf: keyword arguments of `dense_crf`.
+    scale: factor by which the CRF sees the image resized; its probabilities are resized to `size`.
+    dcrf: keyword arguments of `dense_crf`, with sxy in pixels of the full image.
     size: (height, width) of the labels; None: those of the image.
     Returns uint8 [*size] class indices, 0 background; without classes all background.
     """
+    size = size or image.shape[:2]
     if not len(classes):
-        return np.zeros(size or image.shape[:2], np.uint8)
+        return np.zeros(size, np.uint8)
+    image, dcrf = scaled(image, dcrf, scale)
     scores = resize(scores, image.shape[:2])
     if confidence is not None:
         scores = confident_arg_max(scores, confidence)
     refined = dense_crf(image, scores[None], **dcrf)[0]
-    return arg_max(refined, classes, size or image.shape[:2])
+    return arg_max(refined, classes, size)
 
 
 def confident_arg_max(scores: np.ndarray, confidence: float) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 Snakemake is slow to plan a job with thousands of outputs. So a stage that makes one file per image has two
 rules: one makes a whole *shard* of images and declares its manifest, `{shard}.txt`, alone, which the
-next stages wait for; the other makes the file of one image that is asked for or was deleted.
+next stages wait for; the other makes the file of one image that is asked for or was deleted. A pattern
+like results/cam/maps/{}.npy among the params of a rule names the files that the manifest lists.
 """
 
 import json

@@ -1,5 +1,7 @@
 """Formats of data sets. A format is a module with `read(dataset) -> Source`; register it here.
 
+Formats of the labels of a `folder` data set are in `labels/`.
+
 Standard library only: the Snakefile reads the data set at each start.
 """
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from xml.etree import ElementTree
 
-from psa_core.datasets.formats.labels import coco, cvat, folders, label_studio, table, voc_xml
+from psa_core.datasets.formats.labels import class_folders, coco, cvat, label_studio, table, voc_xml
 from psa_core.datasets.formats.labels.names import spelled_alike
 from psa_core.datasets.formats.labels.rows import Labels, Malformed
 from psa_core.datasets.formats.source import images_folder, read_text, resolve, root_of
@@ -57,7 +57,7 @@ def _read(
     if dataset.get("labels") == FOLDERS:
         root = root_of(dataset)
         others = [resolve(root, dataset.get(key), key) for key in ("masks", "corrections")]
-        return folders.read(path, others, problems)
+        return class_folders.read(path, others, problems)
     if path.is_dir():
         return voc_xml.read(path, problems)
     head, suffix = _head(path), path.suffix.lower()
@@ -77,7 +77,7 @@ def _read(
         problems.append(f"{path}: {reason}: labels are read from {FORMATS}")
         return None
     remedy = "create it (image,labels) or set dataset.labels"
-    if not path.exists() and folders.are_there(images_folder(dataset)):
+    if not path.exists() and class_folders.are_there(images_folder(dataset)):
         remedy += "; if each image lies in the folder of its class, set dataset.labels: folders"
     return table.read(path, dataset, known, problems, remedy)
 
