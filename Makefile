@@ -17,8 +17,8 @@ export XDG_CACHE_HOME := $(CURDIR)/.cache
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install metrics report voc12 coco models bench gpu-check accuracy lint test testslow test-slurm test-faults \
-	test-anywhere fuzz format clean
+.PHONY: help install metrics report voc12 coco models bench gpu-check accuracy lint test testslow \
+	test-slurm test-faults test-anywhere soak fuzz format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ test-slurm: install  ## run the workflow in a real SLURM on this machine (Debian
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 		munge slurmctld slurmd slurm-client; }
 	$(BIN)/pytest -m slurm
+
+soak: install  ## corrupt one file at a time, 200 times (ARGS="--rounds 2000"), and check how runs end
+	$(BIN)/python tests/faults/soak.py $(ARGS)
 
 test-faults: install  ## kill running workflows at random, 30 times, and compare (half an hour)
 	$(BIN)/python tests/faults/kill.py

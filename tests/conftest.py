@@ -57,6 +57,19 @@ def pytest_collection_finish():
     gc.freeze()  # torch and all tests: collecting them again and again takes a tenth of the time
 
 
+@pytest.fixture
+def restored_logging():
+    """A stage sets up the process's logging; put it back for other tests."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()
+    root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(False)
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     """What a test draws depends on the seed alone, not on the tests before it."""

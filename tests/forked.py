@@ -29,19 +29,24 @@ IMPORTED += [
 ]
 
 
+def start_server() -> multiprocessing.context.BaseContext:
+    """The context whose processes are forked from one that has imported what takes seconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    return context
+
+
 def snakemake_of(*runs: tuple[Path, Sequence[str]], stubs: bool = False) -> list[CompletedProcess]:
     """Run Snakemake several times, two at a time.
 
     runs: (folder of the Snakefile and of its psa_core, arguments). stubs: the scripts are stubs.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED)
-    with ProcessPoolExecutor(2, mp_context=context, max_tasks_per_child=1) as pool:
-        started = [pool.submit(_main, *each, dict(os.environ), stubs) for each in runs]
+    with ProcessPoolExecutor(2, mp_context=start_server(), max_tasks_per_child=1) as pool:
+        started = [pool.submit(outcome_of, *each, dict(os.environ), stubs) for each in runs]
         return [each.result() for each in started]
 
 
-def _main(
+def outcome_of(
     project: Path, arguments: Sequence[str], environment: dict[str, str], stubs: bool
 ) -> CompletedProcess:
     """Snakemake's outcome; it takes this process's standard output for good."""

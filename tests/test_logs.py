@@ -9,18 +9,7 @@ import pytest
 from psa_core.datasets.formats.source import DatasetError
 from psa_core.runtime import logs
 
-
-@pytest.fixture(autouse=True)
-def restored_logging():
-    """A stage sets up the process's logging; put it back for other tests."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    for handler in root.handlers:
-        if handler not in handlers:
-            handler.close()
-    root.handlers[:], root.level = handlers, level
-    logging.captureWarnings(False)
+pytestmark = pytest.mark.usefixtures("restored_logging")
 
 
 @pytest.fixture

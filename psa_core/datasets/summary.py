@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
@@ -98,7 +99,11 @@ def _few(images: Mapping[str, Sequence[ImageRow]], names: Sequence[str]) -> list
         for name in names
         if rows and of_class[name] == len(rows)
     ]
-    few = [f"{name} ({of_class[name]})" for name in names if of_class[name] < 10]
+    common = [name for name in names if of_class[name] >= 10]
+    few = []
+    for name in (name for name in names if of_class[name] < 10):
+        alike = get_close_matches(name, common, 1, cutoff=0.65)
+        few.append(f"{name} ({of_class[name]}{f'; is it {alike[0]}?' if alike else ''})")
     if few:
         found.append(f"fewer than 10 training images show {', '.join(few)}")
     return found

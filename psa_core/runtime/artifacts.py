@@ -7,6 +7,7 @@ import glob
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import tarfile
 import tempfile
@@ -111,6 +112,19 @@ def read_digests(manifests: Iterable[str | Path]) -> dict[str, str]:
     texts = [Path(manifest).read_text(encoding="utf-8") for manifest in manifests]
     lines = (line.split("  ", 1) for text in texts for line in text.splitlines())
     return {Path(name).stem: digest for digest, name in lines}
+
+
+def edited_files(manifests: Iterable[str | Path]) -> Iterator[tuple[Path, Path]]:
+    """(file, manifest) of the files that are there, but are not what their manifest says.
+
+    manifests: files that a job reads; others, such as lists of names, are left out.
+    """
+    for manifest in (Path(each) for each in manifests if Path(each).suffix == ".txt"):
+        for line in manifest.read_text(encoding="utf-8").splitlines():
+            if found := re.fullmatch(r"([0-9a-f]{64})  (.+)", line):
+                file = manifest.with_name(found[2])
+                if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != found[1]:
+                    yield file, manifest
 
 
 def write_label_map(path: str | Path, labels: np.ndarray) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from psa_core.errors import message_of
+from psa_core.runtime.artifacts import edited_files
 
 log = logging.getLogger(__name__)
 told = logging.getLogger(f"{__name__}.progress")  # shown while a stage runs
@@ -26,13 +27,16 @@ PACKAGES = ("torch", "torchvision", "lightning", "timm", "numpy", "scipy", "pyde
 
 
 @contextmanager
-def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
+def stage(
+    path: str | Path, *, reads: Iterable[str] = (), **facts: object
+) -> Iterator[logging.Logger]:
     """Log a stage to `path`: versions and facts first, the outcome last.
 
     The terminal gets warnings, errors and, unless a bar shows it there, progress; each with the
     name of the stage.
 
     path: overwritten, with its folder created. facts: logged as "name: value".
+    reads: files that the stage reads; a warning tells where those that manifests list were changed.
     Yields the logger of psa_core; warnings are logged too. Errors are logged, in one message if the
     user can mend them (`errors.message_of`), else with their traceback; then the process exits with
     status 1. If a training has several processes, all but the first log errors only.
@@ -66,6 +70,7 @@ def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
     for name, fact in facts.items():
         log.info("%s: %s", name, fact)
     try:
+        _warn_of_edits(reads)
         yield logging.getLogger("psa_core")
     except SystemExit as stop:
         log.warning("%s", stop)
@@ -78,6 +83,14 @@ def stage(path: str | Path, **facts: object) -> Iterator[logging.Logger]:
             log.exception("failed after %.0f s. %s: %s", seconds, BUG, path)
         raise SystemExit(1) from None  # anything else would print the traceback again
     log.info("done in %.1f s", time.monotonic() - start)
+
+
+def _warn_of_edits(reads: Iterable[str]) -> None:
+    if edited := list(edited_files(reads)):
+        file, manifest = edited[0]
+        others = f" (and {len(edited) - 1} more)" if len(edited) > 1 else ""
+        text = "%s%s: changed since the run made it, and read as it is; to make it again, delete %s"
+        log.warning(text, file, others, manifest)
 
 
 def _versions() -> Iterator[str]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 files, folder = snakemake.params, Path(snakemake.output.manifest).parents[1]
-with logs.stage(snakemake.log[0]):
+with logs.stage(snakemake.log[0], reads=snakemake.input):
     images = read_images(snakemake.input.images)
 
     def draw(row):

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 stage, split, files = snakemake.params.stage, snakemake.params.split, snakemake.params
-with logs.stage(snakemake.log[0], stage=stage, split=split, settings=files.settings):
+with logs.stage(
+    snakemake.log[0], reads=snakemake.input, stage=stage, split=split, settings=files.settings
+):
     names = read_lines(snakemake.input.classes)
     images = read_lines(snakemake.input.scored)
     if stage == "cam":

@@ -11,7 +11,7 @@ from psa_core.runtime.artifacts import read_label_map, read_lines, write_table
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-with logs.stage(snakemake.log[0]) as log:
+with logs.stage(snakemake.log[0], reads=snakemake.input) as log:
     images = read_lines(snakemake.input.scored)
 
     def match(image):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 pattern = snakemake.params.masks[snakemake.wildcards.masks]
-with logs.stage(snakemake.log[0]):
+with logs.stage(snakemake.log[0], reads=snakemake.input):
     rows = read_images(snakemake.input.images)
     listed = {row.image for row in rows}.difference(snakemake.params.rejected)
     rows, paths = find_labels(rows, listed, pattern, snakemake.input.get("corrections"))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 settings, pattern = dict(snakemake.params.settings), snakemake.params.labels
-with logs.stage(snakemake.log[0], settings=settings):
+with logs.stage(snakemake.log[0], reads=snakemake.input, settings=settings):
     names = artifacts.read_lines(snakemake.input.classes)
     known = [names.index(name) + 1 for name in settings.pop("true_masks")]
     masked = artifacts.listed_images(snakemake.input.masks)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 settings, pattern = dict(snakemake.params.settings), snakemake.params.labels
-with logs.stage(snakemake.log[0], settings=settings):
+with logs.stage(snakemake.log[0], reads=snakemake.input, settings=settings):
     longest_side, folder = settings.pop("longest_side"), settings.pop("segments")
     images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
 

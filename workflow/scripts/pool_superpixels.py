@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 settings, pattern = snakemake.params.settings, snakemake.params.labels
-with logs.stage(snakemake.log[0], settings=settings):
+with logs.stage(snakemake.log[0], reads=snakemake.input, settings=settings):
     only = snakemake.wildcards.get("image")
     listed = read_lines(snakemake.input.scored)
     images = read_images(snakemake.input.images, only=only, listed=listed)

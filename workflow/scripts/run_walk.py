@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 settings, files = dict(snakemake.params.settings), snakemake.params
-with logs.stage(snakemake.log[0], settings=settings) as log:
+with logs.stage(snakemake.log[0], reads=snakemake.input, settings=settings) as log:
     open_device("cpu", snakemake.threads)  # a walk takes milliseconds
     images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
     exponents = {}

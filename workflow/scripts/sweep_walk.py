@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 settings, files = snakemake.params.settings, snakemake.params
-with logs.stage(snakemake.log[0], settings=settings):
+with logs.stage(snakemake.log[0], reads=snakemake.input, settings=settings):
     open_device("cpu", snakemake.threads)
     listed = artifacts.read_lines(snakemake.input.scored)
     images = read_images(snakemake.input.images, listed=listed)

@@ -17,7 +17,7 @@ settings, files, inputs = snakemake.params.settings, snakemake.params, snakemake
 dataset, resources = snakemake.config["dataset"], snakemake.resources
 slurm = resources.get("mpi"), resources.get("nodes", 1)
 method = importlib.import_module(f"psa_core.method.{files.stage}")  # as in the rule's `code`
-with logs.stage(snakemake.log[0], settings=settings):
+with logs.stage(snakemake.log[0], reads=snakemake.input, settings=settings):
     names, images = read_lines(inputs.classes), read_images(inputs.images)
     if files.get("labels"):
         listed = listed_images(inputs.labels).difference(files.get("rejected", []))

@@ -1,0 +1,214 @@
+"""Corrupt one thing at a time and run the workflow: `make soak`.
+
+Each round copies a finished run of a few images, changes one file of its data, configuration,
+weights or results (corruptions.py), and runs the workflow again, in half of the rounds from the
+start. It must end with a message that names the file, or with the results of the undisturbed run:
+no traceback, no wrong result, no run of more than a minute, and no file that is half written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import multiprocessing
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import psutil
+import yaml
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from corruptions import CORRUPTIONS, Expected
+from forked import outcome_of, start_server
+from seeds import ROOT
+from workflow_runs import PROFILE
+
+TRAIN, VAL = [f"scene_{n:05}" for n in (1, 2, 3, 4, 5, 6)], ["scene_50001", "scene_50002"]
+STAGES = ("cam", "affinity", "segmentation")
+# What a user takes from a run. Other files hold digests of the inputs, too, or are for eyes.
+COMPARED = (
+    "metrics.csv",
+    "cam/maps/*.npy",
+    "pseudo_labels/*.png",
+    "segmentation/predictions/*.png",
+)
+SECONDS, HANG = 60, 124
+FORCED = "--forcerun"
+
+
+def write_data(folder: Path) -> None:
+    """Images, half of them PNG, masks, labels and lists of the scenes."""
+    scenes = ROOT / "examples/scenes"
+    shown = dict(row.split(",")[:2] for row in (scenes / "labels.csv").read_text().splitlines()[1:])
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    rows = ["image,labels"]
+    for number, image in enumerate(TRAIN + VAL):
+        file = f"{image}.png" if number % 2 else f"{image}.jpg"
+        if number % 2:
+            Image.open(scenes / f"images/{image}.jpg").save(folder / "images" / file)
+        else:
+            shutil.copy(scenes / "images" / file, folder / "images")
+        shutil.copy(scenes / f"masks/{image}.png", folder / "masks")
+        rows.append(f"{file},{shown[f'{image}.jpg']}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+    for name, images in {"train.txt": TRAIN, "val.txt": VAL}.items():
+        (folder / name).write_text("\n".join(images) + "\n")
+
+
+def run(folder: Path, *arguments: str, config: str = "config.yaml") -> subprocess.CompletedProcess:
+    """The workflow in a folder; exit status HANG if it took more than SECONDS."""
+    given = ["--directory", str(folder), "--cores", "2", *PROFILE, "--configfile"]
+    command = [*given, str(folder / config), *arguments]
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = start_server().Process(target=_run, args=(sender, command, dict(os.environ)))
+    process.start()
+    sender.close()
+    if receiver.poll(SECONDS):
+        with suppress(EOFError):
+            return receiver.recv()
+    for each in psutil.Process(forkserver._forkserver._forkserver_pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    return subprocess.CompletedProcess(command, HANG, "", "")
+
+
+def _run(sender: Connection, command: list[str], environment: dict[str, str]) -> None:
+    sender.send(outcome_of(ROOT, command, environment, stubs=False))
+
+
+def finished_run(folder: Path) -> None:
+    """A run of a few images with networks that have hardly learned, and are then given as files."""
+    write_data(folder / "data")
+    config = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+    lists = {"train_aug": "train.txt", "val": "val.txt"}
+    config["dataset"] |= {"root": "data", "masks": "masks", **lists}
+    del config["tables"], config["sweeps"], config["segmentation"]["upper_bound"]
+    config["affinity_labels"].pop("true_masks")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *PROFILE]
+    command += ["--cores", "2", "--directory", str(folder), "--configfile"]
+    targets = [f"results/{stage}/network.safetensors" for stage in STAGES]
+    subprocess.run([*command, str(folder / "config.yaml"), "--", *targets], check=True)
+    (folder / "weights").mkdir()
+    for stage in STAGES:
+        file = f"weights/{stage}.safetensors"
+        shutil.copy(folder / f"results/{stage}/network.safetensors", folder / file)
+        config[stage]["train"] = False
+        config[stage].setdefault("network", {})["weights"] = file
+    for name in ("results", ".snakemake"):
+        shutil.rmtree(folder / name)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    done = run(folder)
+    if done.returncode:
+        raise SystemExit(f"the undisturbed run failed:\n{done.stdout}{done.stderr}")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of what a user takes from a run, by name."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for pattern in COMPARED
+        for path in sorted((folder / "results").glob(pattern))
+        if path.is_file()
+    }
+
+
+def half_written(folder: Path) -> list[str]:
+    """Temporary files, and files that are not what their manifest says."""
+    left = [str(path) for path in (folder / "results").rglob(".*") if path.is_file()]
+    for manifest in (folder / "results").rglob("*.txt"):
+        if manifest.is_file() and re.match(rb"[0-9a-f]{64}  ", manifest.read_bytes()):
+            for line in manifest.read_text().splitlines():
+                digest, name = line.split("  ", 1)
+                file = manifest.with_name(name)
+                if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+                    left.append(str(file))
+    return left
+
+
+def verdict(
+    done: subprocess.CompletedProcess,
+    folder: Path,
+    expected: Expected,
+    undisturbed: dict[str, str],
+) -> str | None:
+    """What is wrong with the end of a run; None if nothing is."""
+    printed = done.stdout + done.stderr
+    if done.returncode == HANG:
+        return "hang"
+    logs = [path.read_text(errors="replace") for path in folder.glob("results/logs/**/*.log")]
+    if any("Traceback" in text or '\n  File "' in text for text in (printed, *logs)):
+        return "traceback"
+    if done.returncode:
+        if expected.names is None:
+            return "refused without need"
+        return None if any(name in printed for name in expected.names) else "file not named"
+    if expected.names is not None and not expected.may_succeed:
+        return "silent"
+    if expected.names and any(f"{name}: changed" in printed for name in expected.names):
+        return None
+    if digests(folder) != undisturbed:
+        return "wrong result"
+    return "half-written file" if half_written(folder) else None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="number of the first round")
+    parser.add_argument(
+        "--folder", type=Path, help="where failed rounds are kept; default: a new one"
+    )
+    options = parser.parse_args()
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="soak_"))
+    base = folder / "undisturbed"
+    if not (base / "results/metrics.csv").exists():
+        shutil.rmtree(base, ignore_errors=True)
+        base.mkdir(parents=True)
+        finished_run(base)
+    undisturbed = digests(base)
+    print(f"{len(undisturbed)} files to compare, in {folder}", flush=True)
+    begin, outcomes = time.monotonic(), Counter()
+    rounds = range(options.first, options.first + options.rounds)
+    for done_rounds, number in enumerate(rounds, start=1):
+        chance = random.Random(number)
+        disturbed = folder / f"round_{number}"
+        shutil.copytree(base, disturbed)
+        corrupt = chance.choices(list(CORRUPTIONS), list(CORRUPTIONS.values()))[0]
+        what, expected = corrupt(disturbed, chance)
+        forced = [FORCED, *expected.forced, "--"] if expected.forced else []
+        if not what.startswith("deleted") and not forced and chance.random() < 0.5:
+            for name in ("results", ".snakemake"):
+                shutil.rmtree(disturbed / name)
+            what += ", from the start"
+        done = run(disturbed, *forced)
+        wrong = verdict(done, disturbed, expected, undisturbed)
+        outcomes[wrong or ("refused" if done.returncode else "right result, or a warning")] += 1
+        if wrong:
+            (disturbed / "printed.txt").write_text(done.stdout + done.stderr)
+            print(f"round {number}: {what}: {wrong.upper()}", flush=True)
+        else:
+            shutil.rmtree(disturbed)
+        if not done_rounds % 50:
+            left = (time.monotonic() - begin) / done_rounds * (options.rounds - done_rounds)
+            print(f"{done_rounds}/{options.rounds}, {left:.0f} s left", flush=True)
+    print(", ".join(f"{name} {count}" for name, count in outcomes.most_common()))
+    return 1 if set(outcomes) - {"refused", "right result, or a warning"} else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
