@@ -85,11 +85,10 @@ def label_map(stage: str, tree: Path) -> dict:
     section = defaults(tree)[stage]
     image, maps = noisy_squares(*IMAGE)
     function = getattr(importlib.import_module(f"psa_core.method.{stage}"), stage)
-    if stage == "affinity_labels":
-        keys = ("alpha_low", "alpha_high", "scale", "dcrf")
-    else:
-        maps, keys = with_background(maps, 4), ("confidence", "dcrf")
-    options = {key: section[key] for key in keys}
+    if stage == "pseudo_labels":
+        maps = with_background(maps, 4)
+    keys = ("alpha_low", "alpha_high", "confidence", "scale", "dcrf")
+    options = {key: section[key] for key in keys if key in section}
     seconds = []
     for _ in range(STEPS):
         start = time.perf_counter()

@@ -190,14 +190,37 @@ def test_manifest_is_what_sha256sum_checks(tmp_path):
     artifacts.write_manifest(tmp_path / "0.txt", pattern, ["a", "b.c"])
     # FIPS 180-2, appendix B.1, for "abc"; the digest of nothing is as well known.
     assert (tmp_path / "0.txt").read_text().splitlines() == [
+        "# 2 files",
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a.npy",
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  b.c.npy",
     ]
 
 
-def test_a_manifest_of_no_files_is_empty(tmp_path):
+def test_a_manifest_of_no_files(tmp_path):
     artifacts.write_manifest(tmp_path / "0.txt", f"{tmp_path}/{{}}.npy", [])
-    assert (tmp_path / "0.txt").read_text() == ""
+    assert (tmp_path / "0.txt").read_text() == "# 0 files\n"
+    assert artifacts.listed_images([tmp_path / "0.txt"]) == set()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: bytes(len(content)),
+        lambda content: content[: content.index(b"\n", 20) + 1],  # after a whole line
+        lambda content: content.replace(b"e3b0", b"g3b0", 1),
+        lambda content: content.replace(b"  ", b" "),
+        lambda content: b"\xff" + content,
+    ],
+    ids=["empty", "zeros", "cut", "no digest", "blanks", "not UTF-8"],
+)
+def test_a_damaged_manifest_is_named(tmp_path, damage):
+    for image in "ab":
+        (tmp_path / f"{image}.npy").touch()
+    artifacts.write_manifest(tmp_path / "0.txt", f"{tmp_path}/{{}}.npy", "ab")
+    (tmp_path / "0.txt").write_bytes(damage((tmp_path / "0.txt").read_bytes()))
+    with pytest.raises(UserError, match=r"0\.txt: not a readable list of files: delete it"):
+        artifacts.listed_images([tmp_path / "0.txt"])
 
 
 def test_a_manifest_is_not_written_where_a_file_is_missing(tmp_path):

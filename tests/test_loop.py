@@ -17,6 +17,7 @@ from psa_core.datasets.index import ImageRow
 from psa_core.method import cam
 from psa_core.networks.builder import build
 from psa_core.networks.files import write_network
+from psa_core.runtime import stages
 from psa_core.training import loop, report
 from psa_core.training.augmentation import EpochSampler
 
@@ -318,7 +319,7 @@ def test_train_starts_with_the_weights_of_a_file(fitted, tmp_path, monkeypatch):
     ],
 )
 def test_few_images_are_passed_over_more_often(images, devices, expected):
-    found = loop.length_of(images, 5, 16, 300, devices=devices)
+    found = stages.length_of(images, 5, 16, 300, devices=devices)
     assert tuple(found[key] for key in ("epochs", "passes", "batch_size")) == expected
 
 

@@ -56,6 +56,27 @@ def test_masks_that_agree_are_not_mentioned(images):
     assert facts == ["fewer than 10 training images show cat (3), dog (2)"]
 
 
+@pytest.mark.parametrize(
+    ("rare", "is_asked"),
+    [
+        *(("horses", True), ("hors", True), ("hrose", True), ("house", True), ("horse_2", False)),
+        *(("hoarsen", False), ("Grade B", False), ("class_2", False), ("polar bear", False)),
+    ],
+)
+def test_a_rare_class_may_be_a_misspelling(images, rare, is_asked):
+    names = ["horse", "Grade A", "class_1", rare]
+    rows = [
+        images["train_aug"][0]._replace(
+            image=f"{name}{number}", labels=(name,), sha256=f"{name}{number}"
+        )
+        for name, count in zip(names, (10, 10, 10, 2), strict=True)
+        for number in range(count)
+    ]
+    _, facts = summarise({"train_aug": rows}, {}, names)
+    question = "; is it horse?" if is_asked else ""
+    assert facts == [f"fewer than 10 training images show {rare} (2{question})"]
+
+
 def test_a_mask_with_a_class_that_is_no_label(images):
     masks = {"a": [0, 1, 2], "b": [0, 2], "v": [0, 2]}
     _, facts = summarise(images, masks, NAMES)

@@ -52,7 +52,8 @@ def test_a_rule_is_one_line_after_its_last_job(lines, tmp_path):
 
 
 def test_time_left_follows_the_finished_rules(lines):
-    """train_cam, 320 of 320 + 480 + 5 units, took 200 s: the other 485 will take 303 s."""
+    """train_cam, 319 of 319 + 481 + 5 units, took 200 s: the other 486 will take 305 s."""
+    lines.expect({"cam": 375, "segmentation": 370})
     stats = {"train_cam": 1, "train_segmentation": 1, "figure_stages": 1, "total": 3}
     begin = record("run_info", stats=stats, created=1000)
     first, second, third = (
@@ -69,27 +70,29 @@ def test_time_left_follows_the_finished_rules(lines):
 
 
 def test_time_left_of_few_images_is_that_of_the_trainings(lines):
-    """A training took 640 s for its 320 units, 48 images 21 s for their 210: 480 units are left."""
-    stats = {"index_images": 1, "train_cam": 1, "infer_cam": 1, "train_segmentation": 1}
-    records = [record("run_info", stats={**stats, "total": 4}, created=-70)]
-    times = [("index_images", -70, 0), ("train_cam", 0, 640), ("infer_cam", 640, 661)]
+    """60 steps, 51 units, took 80 s, 48 images 21 s for their 210: 285 + 390 units are left."""
+    lines.expect({"cam": 60, "affinity": 150, "segmentation": 300})
+    stats = {"index_images": 1, "train_cam": 1, "infer_cam": 1}
+    stats |= {"train_affinity": 1, "train_segmentation": 1}
+    records = [record("run_info", stats={**stats, "total": 5}, created=-70)]
+    times = [("index_images", -70, 0), ("train_cam", 0, 80), ("infer_cam", 80, 101)]
     for number, (rule, begin, end) in enumerate(times):
         records += [job(number, rule, "none", begin)]
         records += [record("job_finished", job_id=number, created=end)]
     assert shown(lines, records)[1:] == [
         "index_images: 1 job, 70 s",
-        "train_cam: 1 job, 640 s",
-        "infer_cam: 1 job, 21 s; about 16 min left",
+        "train_cam: 1 job, 80 s",
+        "infer_cam: 1 job, 21 s; about 18 min left",
     ]
 
 
 def test_rules_side_by_side_count_once_in_the_time_left(lines):
-    """make_affinity_labels runs within infer_cam's 330 s: 330 units in 330 s, 400 are left."""
+    """make_affinity_labels runs within infer_cam's 330 s: 330 units in 330 s, 150 are left."""
     stats = {"infer_cam": 1, "make_affinity_labels": 1, "make_pseudo_labels": 1, "total": 3}
     records = [record("run_info", stats=stats, created=0)]
     records += [job(1, "infer_cam", "none", 0), job(2, "make_affinity_labels", "none", 100)]
     records += [record("job_finished", job_id=i, created=s) for i, s in ((2, 300), (1, 330))]
-    assert shown(lines, records)[-1] == "infer_cam: 1 job, 330 s; about 7 min left"
+    assert shown(lines, records)[-1] == "infer_cam: 1 job, 330 s; about 2 min left"
 
 
 def test_a_dry_run_says_its_plan_once_and_gives_no_advice(lines):

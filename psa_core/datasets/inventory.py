@@ -10,6 +10,7 @@ import json
 import os
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from psa_core.datasets.contents import Digests
 from psa_core.datasets.formats.checks import absent_classes
 from psa_core.datasets.formats.reading import reading_of
 from psa_core.datasets.formats.source import DatasetError, fail
+from psa_core.errors import UserError
+from psa_core.runtime.manifests import read_manifest
 
 PARTS = ("train_aug", "val", "test")  # the lists whose images the stages process, in shards
 
@@ -140,8 +143,8 @@ class Inventory:
         present = set(os.listdir(folder)) if folder.is_dir() else set()
         files = []
         for shard in shards:
-            if f"{shard}.txt" in present:
-                listed = (folder / f"{shard}.txt").read_text(encoding="utf-8").split()[1::2]
+            with suppress(FileNotFoundError, UserError):  # what reads a damaged one says so
+                listed = read_manifest(folder / f"{shard}.txt")
                 images = {name.removesuffix(suffix) for name in listed if name not in present}
                 files += [pattern.format(i) for i in self.images_of(shard) if i in images]
         return files

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from itertools import takewhile
 
 import numpy as np
 import pandas as pd
@@ -102,11 +103,33 @@ def _few(images: Mapping[str, Sequence[ImageRow]], names: Sequence[str]) -> list
     common = [name for name in names if of_class[name] >= 10]
     few = []
     for name in (name for name in names if of_class[name] < 10):
-        alike = get_close_matches(name, common, 1, cutoff=0.65)
-        few.append(f"{name} ({of_class[name]}{f'; is it {alike[0]}?' if alike else ''})")
+        meant = next((other for other in common if _is_misspelled(name, other)), None)
+        few.append(f"{name} ({of_class[name]}{f'; is it {meant}?' if meant else ''})")
     if few:
         found.append(f"fewer than 10 training images show {', '.join(few)}")
     return found
+
+
+def _is_misspelled(name: str, other: str) -> bool:
+    """Whether two names differ in a plural s, or in one letter of a word of at least five."""
+    if name in (f"{other}s", f"{other}S") or other in (f"{name}s", f"{name}S"):
+        return True
+    start = _equal(name, other)
+    end = _equal(name[start:][::-1], other[start:][::-1])
+    rests = name[start : len(name) - end], other[start : len(other) - end]
+    is_one_letter = max(map(len, rests)) == 1 or (rests[0] == rests[1][::-1] and len(rests[0]) == 2)
+    if not is_one_letter or not "".join(rests).isalpha():
+        return False
+    words = [
+        re.split(r"[\W_]", text[:start])[-1] + re.split(r"[\W_]", text[start:])[0]
+        for text in (name, other)
+    ]
+    return max(map(len, words)) >= 5
+
+
+def _equal(name: str, other: str) -> int:
+    """The number of letters with which both begin."""
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(name, other, strict=False))))
 
 
 def _same(rows: Sequence[ImageRow]) -> list[str]:

@@ -59,8 +59,11 @@ def dense_crf(
 
 
 def scaled(image: np.ndarray, dcrf: dict, scale: float) -> tuple[np.ndarray, dict]:
-    """Resize an image uint8 [H, W, 3] by `scale`, and with it the kernels of a CRF (sxy)."""
-    if scale == 1:
+    """Resize an image uint8 [H, W, 3] by `scale`, and with it the kernels of a CRF (sxy).
+
+    Without iterations there is no CRF, and the image stays as it is.
+    """
+    if scale == 1 or not dcrf["iterations"]:
         return image, dcrf
     size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
     kernels = {

@@ -5,13 +5,11 @@ from __future__ import annotations
 import errno
 import glob
 import gzip
-import hashlib
 import os
-import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +19,7 @@ import pandas as pd
 from PIL import Image
 
 from psa_core.errors import UserError
+from psa_core.runtime.manifests import manifest_of, read_manifest
 
 IGNORE = 255
 REBUILD = "delete it, and the next run makes it again"  # end of the message about a broken file
@@ -84,47 +83,33 @@ def _umask() -> int:
 
 
 def write_manifest(path: str | Path | None, pattern: str, images: Iterable[str]) -> None:
-    """List files with their SHA-256, one line per file, in the format of `sha256sum --check`.
+    """List files with their SHA-256; see `manifests`.
 
     path: None writes nothing, because a job for a single image makes no manifest.
     pattern: of the files, for example "results/cam/maps/{}.npy". images: the ids to put into it.
     """
     if path is None:
         return
-    files = [Path(pattern.format(image)) for image in images]
-    lines = (f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
+    text = manifest_of(Path(pattern.format(image)) for image in images)
     with replacing(path) as temporary:
-        temporary.write_text("".join(lines), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
-def listed_images(paths: Iterable[str | Path]) -> set[str]:
+def listed_images(paths: Iterable[str | Path]) -> Set[str]:
     """Ids of the images whose files are listed in manifests.
 
     paths: files that a job reads; those that do not end in .txt are not manifests.
     """
-    manifests = [Path(path) for path in paths if Path(path).suffix == ".txt"]
-    texts = [manifest.read_text(encoding="utf-8") for manifest in manifests]
-    return {Path(name).stem for text in texts for name in text.split()[1::2]}
+    return read_digests(path for path in paths if Path(path).suffix == ".txt").keys()
 
 
 def read_digests(manifests: Iterable[str | Path]) -> dict[str, str]:
-    """SHA-256 of each file that manifests list, by image id."""
-    texts = [Path(manifest).read_text(encoding="utf-8") for manifest in manifests]
-    lines = (line.split("  ", 1) for text in texts for line in text.splitlines())
-    return {Path(name).stem: digest for digest, name in lines}
+    """SHA-256 of each file that manifests list, by image id.
 
-
-def edited_files(manifests: Iterable[str | Path]) -> Iterator[tuple[Path, Path]]:
-    """(file, manifest) of the files that are there, but are not what their manifest says.
-
-    manifests: files that a job reads; others, such as lists of names, are left out.
+    Raises UserError naming a manifest that is damaged.
     """
-    for manifest in (Path(each) for each in manifests if Path(each).suffix == ".txt"):
-        for line in manifest.read_text(encoding="utf-8").splitlines():
-            if found := re.fullmatch(r"([0-9a-f]{64})  (.+)", line):
-                file = manifest.with_name(found[2])
-                if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != found[1]:
-                    yield file, manifest
+    listed = (read_manifest(manifest).items() for manifest in manifests)
+    return {Path(name).stem: digest for files in listed for name, digest in files}
 
 
 def write_label_map(path: str | Path, labels: np.ndarray) -> None:

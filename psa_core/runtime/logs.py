@@ -16,7 +16,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from psa_core.errors import message_of
-from psa_core.runtime.artifacts import edited_files
+from psa_core.runtime.manifests import edited_files
 
 log = logging.getLogger(__name__)
 told = logging.getLogger(f"{__name__}.progress")  # shown while a stage runs
@@ -28,7 +28,7 @@ PACKAGES = ("torch", "torchvision", "lightning", "timm", "numpy", "scipy", "pyde
 
 @contextmanager
 def stage(
-    path: str | Path, *, reads: Iterable[str] = (), **facts: object
+    path: str | Path, *, reads: Iterable[str] = (), only: str | None = None, **facts: object
 ) -> Iterator[logging.Logger]:
     """Log a stage to `path`: versions and facts first, the outcome last.
 
@@ -36,7 +36,7 @@ def stage(
     name of the stage.
 
     path: overwritten, with its folder created. facts: logged as "name: value".
-    reads: files that the stage reads; a warning tells where those that manifests list were changed.
+    reads, only: see `manifests.edited_files`, which a warning names.
     Yields the logger of psa_core; warnings are logged too. Errors are logged, in one message if the
     user can mend them (`errors.message_of`), else with their traceback; then the process exits with
     status 1. If a training has several processes, all but the first log errors only.
@@ -70,7 +70,7 @@ def stage(
     for name, fact in facts.items():
         log.info("%s: %s", name, fact)
     try:
-        _warn_of_edits(reads)
+        _warn_of_edits(list(edited_files(reads, only)))
         yield logging.getLogger("psa_core")
     except SystemExit as stop:
         log.warning("%s", stop)
@@ -85,12 +85,17 @@ def stage(
     log.info("done in %.1f s", time.monotonic() - start)
 
 
-def _warn_of_edits(reads: Iterable[str]) -> None:
-    if edited := list(edited_files(reads)):
-        file, manifest = edited[0]
-        others = f" (and {len(edited) - 1} more)" if len(edited) > 1 else ""
-        text = "%s%s: changed since the run made it, and read as it is; to make it again, delete %s"
-        log.warning(text, file, others, manifest)
+def _warn_of_edits(edited: list[Path]) -> None:
+    if edited:
+        more = f" (and {len(edited) - 1} more)" if len(edited) > 1 else ""
+        log.warning(
+            "%s%s: not what the manifest in its folder lists: edited, or made again alone on "
+            "another machine. It is read as it is; to make it again, delete the manifest, and add "
+            "--forcerun %s",
+            edited[0],
+            more,
+            running.split()[0],
+        )
 
 
 def _versions() -> Iterator[str]:

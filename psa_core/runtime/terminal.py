@@ -35,16 +35,14 @@ DROPPED_EVENTS = ("job_info", "job_started", "group_info", "shellcmd", "progress
 # their ratios matter, and the measured time of finished rules sets the scale: one for the
 # trainings, which have a least number of steps, and one for the rules that follow the images.
 SECONDS = {
-    "train_cam": 320,
     "infer_cam": 210,
     "make_affinity_labels": 120,
-    "train_affinity": 280,
     "infer_affinity": 100,
     "run_walk": 60,
-    "make_pseudo_labels": 400,
-    "train_segmentation": 480,
+    "make_pseudo_labels": 150,
     "predict_segmentation": 200,
 }
+SECONDS_PER_STEP = {"train_cam": 0.85, "train_affinity": 1.9, "train_segmentation": 1.3}
 OTHERS = 5
 LEAST_ELAPSED = 60  # seconds; earlier the time left says nothing
 COUNTED = re.compile(r"(?:images|masks) (\d+)/\1\b")  # as `logs.progress` ends
@@ -73,7 +71,14 @@ class StageLines(logging.Formatter):
         self.starts: dict[str, float] = {}
         self.ends: dict[str, float] = {}  # of rules whose jobs have all finished
         self.planned: Counter[str] = Counter()  # jobs of each rule in all
+        self.seconds: dict[str, float] = SECONDS | SECONDS_PER_STEP
         self.begin = 0.0
+
+    def expect(self, steps: dict[str, int]) -> None:
+        """Tell how many steps each training has: {"cam": 60}."""
+        self.seconds |= {
+            f"train_{stage}": SECONDS_PER_STEP[f"train_{stage}"] * n for stage, n in steps.items()
+        }
 
     def filter(self, record: Record) -> bool:
         """Whether the terminal shows a record; remembers what later lines need."""
@@ -131,21 +136,20 @@ class StageLines(logging.Formatter):
         return f"{rule}: {', '.join(parts)}"
 
     def _rate(self, rules: Iterable[str]) -> float:
-        """Seconds that these rules took per second in SECONDS; 0 if none of them has finished."""
+        """Seconds that these rules took per second expected; 0 if none of them has finished."""
         finished = self.ends.keys() & set(rules)
         taken = _length((self.starts[rule], self.ends[rule]) for rule in finished)
-        return taken / max(1, sum(SECONDS[rule] for rule in finished))
+        return taken / max(1, sum(self.seconds[rule] for rule in finished))
 
     def _left(self, elapsed: float) -> str:
         """ "; about 12 min left", or nothing where that is not known or less than a minute."""
-        trainings = {rule for rule in SECONDS if rule.startswith("train_")}
-        rates = [self._rate(group) for group in (trainings, SECONDS.keys() - trainings)]
+        rates = [self._rate(group) for group in (SECONDS_PER_STEP, SECONDS)]
         seconds, is_known = 0.0, elapsed >= LEAST_ELAPSED
         for rule, planned in self.planned.items():
-            rate = rates[0] if rule in trainings else rates[1]
+            rate = rates[0] if rule in SECONDS_PER_STEP else rates[1]
             share = self.waiting[rule] / planned
-            is_known &= bool(rate) or not share or rule not in SECONDS
-            seconds += (rate or max(rates)) * SECONDS.get(rule, OTHERS) * share
+            is_known &= bool(rate) or not share or rule not in self.seconds
+            seconds += (rate or max(rates)) * self.seconds.get(rule, OTHERS) * share
         minutes = seconds / 60
         is_known &= minutes >= 1
         return f"; about {minutes:.0f} min left" if is_known else ""

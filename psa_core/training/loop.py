@@ -24,6 +24,7 @@ from psa_core.networks.builder import build
 from psa_core.networks.files import write_network
 from psa_core.runtime.artifacts import write_table
 from psa_core.runtime.compute import open_device
+from psa_core.runtime.stages import length_of
 from psa_core.training import resume
 from psa_core.training.augmentation import EpochSampler, TrainingImages, training_transform
 from psa_core.training.devices import processes, run_in_tasks, share_batch_norms
@@ -139,21 +140,6 @@ def train(
     write_network(outputs.network, built, stage, network, examples.classes, **about)
     write_table(outputs.losses, table)
     shutil.rmtree(outputs.checkpoints)
-
-
-def length_of(
-    images: int, epochs: int, batch_size: int, least_steps: int, *, devices: int = 1
-) -> dict[str, int]:
-    """Length of a training on so few or many images: {"epochs", "passes", "batch_size"}.
-
-    epochs, batch_size: as configured. The batch size is reduced to the number of images if that is
-    smaller, and stays a multiple of the devices. `passes` per epoch is the smallest number that
-    gives at least `least_steps` steps in all.
-    """
-    batch_size = min(batch_size, max(1, images // devices) * devices)
-    steps = max(1, images // batch_size)
-    passes = max(1, -(-least_steps // (epochs * steps)))
-    return {"epochs": epochs, "passes": passes, "batch_size": batch_size}
 
 
 def _digest(targets: Sequence[torch.Tensor | str | Path]) -> str:

@@ -27,11 +27,13 @@ class Expected(NamedTuple):
 
     names: an error must contain one of these. None: the run must succeed.
     may_succeed: the run may also end as if nothing had been changed.
-    forced: rules that must run again, since they read a changed result.
+    result: the result that was changed or deleted, relative to the folder; None: an input was.
+    forced: rules that must run again, since they read that result.
     """
 
     names: tuple[str, ...] | None
     may_succeed: bool = False
+    result: str | None = None
     forced: tuple[str, ...] = ()
 
 
@@ -103,8 +105,8 @@ def gone(path: Path, _: random.Random) -> None:
     path.unlink()
 
 
-DAMAGES = (truncated, emptied, zeros, noise, html, pointer, flipped, overwritten)
-REPLACED = (a_folder, a_pipe, a_loop)
+PLAIN = (emptied, zeros, noise, html, pointer, a_folder, a_pipe, a_loop)  # whatever the format
+SUBTLE = (truncated, flipped, overwritten)  # may leave what is read as it was
 
 
 def any_of(folder: Path, pattern: str, chance: random.Random) -> Path:
@@ -115,18 +117,20 @@ def any_of(folder: Path, pattern: str, chance: random.Random) -> Path:
 
 
 def an_image(folder: Path, chance: random.Random) -> tuple[str, Expected]:
-    """PNG has check sums; what is changed in a JPEG may be another image that can be read."""
-    path = any_of(folder, "data/images/*.png", chance)
-    damage = chance.choice([*DAMAGES, *REPLACED, gone])
+    """PNG has check sums; what is changed a little in a JPEG may be another image."""
+    damage = chance.choice([*PLAIN, *SUBTLE, gone])
+    path = any_of(folder, "data/images/*.png" if damage in SUBTLE else "data/images/*", chance)
     damage(path, chance)
-    return f"{damage.__name__} {path.name}", Expected((path.stem,), may_succeed=True)
+    return f"{damage.__name__} {path.name}", Expected((path.name,), damage in SUBTLE)
 
 
 def a_mask(folder: Path, chance: random.Random) -> tuple[str, Expected]:
     path = any_of(folder, "data/masks/*.png", chance)
-    damage = chance.choice([*DAMAGES, *REPLACED])
+    damage = chance.choice([*PLAIN, *SUBTLE])
     damage(path, chance)
-    return f"{damage.__name__} mask {path.name}", Expected((path.stem,), may_succeed=True)
+    return f"{damage.__name__} mask {path.name}", Expected(
+        (f"masks/{path.name}",), damage in SUBTLE
+    )
 
 
 def another_mask(folder: Path, chance: random.Random) -> tuple[str, Expected]:
@@ -144,7 +148,7 @@ def another_mask(folder: Path, chance: random.Random) -> tuple[str, Expected]:
         Image.fromarray(mask.astype(np.uint16) * 257).save(path)
     else:
         Image.fromarray(mask).save(path, "JPEG")
-    return f"mask {path.name}: {kind}", Expected((path.stem,))
+    return f"mask {path.name}: {kind}", Expected((f"masks/{path.name}",))
 
 
 def lines_of(path: Path) -> list[str]:
@@ -174,7 +178,7 @@ def labels(folder: Path, chance: random.Random) -> tuple[str, Expected]:
 
 def whole_table(folder: Path, chance: random.Random) -> tuple[str, Expected]:
     path = folder / "data/labels.csv"
-    damage = chance.choice([emptied, zeros, noise, html, pointer, *REPLACED, gone])
+    damage = chance.choice([*PLAIN, gone])
     damage(path, chance)
     return f"{damage.__name__} labels.csv", Expected(("labels.csv",))
 
@@ -214,7 +218,7 @@ def a_list(folder: Path, chance: random.Random) -> tuple[str, Expected]:
         path.write_text("\n".join([*names, "nowhere"]) + "\n")
         return f"{path.name}: unknown image", Expected(("nowhere",))
     if kind == "damage":
-        damage = chance.choice([emptied, zeros, noise, html, *REPLACED, gone])
+        damage = chance.choice([*PLAIN, gone])
         damage(path, chance)
         return f"{damage.__name__} {path.name}", Expected((path.name,))
     if kind == "BOM":
@@ -253,7 +257,7 @@ def a_setting(folder: Path, chance: random.Random) -> tuple[str, Expected]:
         others = {"text": "many", "NaN": float("nan"), "infinity": float("inf")}
         section[keys[-1]] = {**others, "negative": -3, "list": [1, [2]]}[kind]
     path.write_text(yaml.safe_dump(config))
-    return f"{'.'.join(keys)}: {kind}", Expected((keys[-1],))
+    return f"{'.'.join(keys)}: {kind}", Expected((".".join(keys),))
 
 
 def a_configuration(folder: Path, chance: random.Random) -> tuple[str, Expected]:
@@ -283,7 +287,7 @@ def weights(folder: Path, chance: random.Random) -> tuple[str, Expected]:
     path = folder / f"weights/{stage}.safetensors"
     kind = chance.choice(["damage", "another stage", "a tensor less", "another shape", "NaN"])
     if kind == "damage":
-        damage = chance.choice([truncated, emptied, zeros, noise, html, pointer, *REPLACED, gone])
+        damage = chance.choice([truncated, *PLAIN, gone])
         damage(path, chance)
         kind = damage.__name__
     elif kind == "another stage":
@@ -313,42 +317,53 @@ RESULTS = {
     "walk/labels/*.png": ("evaluate_walk",),
     "pseudo_labels/*.png": ("evaluate_pseudo_labels", "draw_review"),
     "segmentation/predictions/*.png": ("evaluate_segmentation",),
+    "dataset/images/*.csv": ("infer_cam", "make_pseudo_labels"),
+    "dataset/masks/*_0.txt": ("evaluate_cam", "figure_stages"),
+    "cam/maps/*_0.txt": ("run_walk",),
+    "pseudo_labels/*_0.txt": ("draw_review", "review"),
 }
 
 
 def a_result(folder: Path, chance: random.Random) -> tuple[str, Expected]:
     pattern = chance.choice(list(RESULTS))
     path = any_of(folder / "results", pattern, chance)
-    damage = chance.choice([truncated, emptied, zeros, noise, flipped, overwritten, a_folder])
+    damage = chance.choice([*SUBTLE, emptied, zeros, noise, a_folder])
     damage(path, chance)
-    name = f"{path.parent.name}/{path.name}"
-    return f"{damage.__name__} {name}", Expected((name,), True, RESULTS[pattern])
+    name = str(path.relative_to(folder))
+    return f"{damage.__name__} {name}", Expected((name,), True, name, RESULTS[pattern])
 
 
 def exchanged_results(folder: Path, chance: random.Random) -> tuple[str, Expected]:
     """A file of one image lies where that of another belongs."""
-    pattern = chance.choice([each for each in RESULTS if "edges" not in each])
+    pattern = chance.choice([each for each in RESULTS if each.endswith(("png", "npy"))])
     path, other = chance.sample(sorted((folder / "results").glob(pattern)), 2)
     shutil.copy(other, path)
-    name = f"{path.parent.name}/{path.name}"
-    return f"{other.name} as {name}", Expected((name,), True, RESULTS[pattern])
+    name = str(path.relative_to(folder))
+    return f"{other.name} as {name}", Expected((name,), True, name, RESULTS[pattern])
 
 
 def a_deleted_result(folder: Path, chance: random.Random) -> tuple[str, Expected]:
-    files = sorted(
-        path
-        for path in (folder / "results").rglob("*")
-        if path.is_file() and not {"logs", "benchmarks", "review"} & set(path.parts)
-    )
-    path = chance.choice(files)
+    files = [path for path in sorted((folder / "results").rglob("*")) if path.is_file()]
+    path = chance.choice([path for path in files if is_kept(path.relative_to(folder / "results"))])
     path.unlink()
-    return f"deleted {path.relative_to(folder)}", SAME
+    name = str(path.relative_to(folder))
+    return f"deleted {name}", Expected(None, result=name)
+
+
+def is_kept(path: Path) -> bool:
+    """Whether a deleted result comes back: no log, and nothing that no later job reads.
+
+    Here AffinityNet is not trained, so nothing reads affinity labels. Pictures of the review page
+    belong to their shard's job.
+    """
+    return path.parts[0] not in ("logs", "benchmarks", "affinity_labels", "review")
 
 
 def a_deleted_folder(folder: Path, chance: random.Random) -> tuple[str, Expected]:
     path = chance.choice(sorted(p for p in (folder / "results").rglob("*") if p.is_dir()))
     shutil.rmtree(path)
-    return f"deleted folder {path.relative_to(folder)}", SAME
+    name = str(path.relative_to(folder))
+    return f"deleted folder {name}", Expected(None, result=name)
 
 
 CORRUPTIONS: dict[Corruption, int] = {  # and how often, in proportion

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from psa_core.runtime.config import cached_side
 from psa_core.runtime.provenance import code_digest
-from psa_core.runtime.stages import STAGES, file_of_weights, trained_stages
+from psa_core.runtime.stages import STAGES, file_of_weights, steps_of, trained_stages
 
 CLASSES, MASKS = "results/dataset/classes.txt", "results/dataset/masks/{}.png"
 

@@ -7,6 +7,7 @@ from snakemake.settings.types import ExecMode
 
 from psa_core.runtime.terminal import StageLines
 
+lines = None
 if workflow.exec_mode == ExecMode.DEFAULT:
     if not workflow.output_settings.verbose:
         for handler in logger.handlers:

@@ -30,5 +30,10 @@ def of_pseudo_labels(value):
     return lambda wildcards: value if wildcards.model == "segmentation" else []
 
 
+if lines:
+    lines.expect(
+        {s: steps_of(config[s]["training"], len(DATA.images["train_aug"])) for s in STAGES}
+    )
+
 # Of the networks that this run trains.
 LOSSES = [f"results/{stage}/losses.csv" for stage in trained_stages(config)]

@@ -11,7 +11,7 @@ from psa_core.runtime.artifacts import listed_images, read_label_map, read_lines
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-with logs.stage(snakemake.log[0]):
+with logs.stage(snakemake.log[0], reads=snakemake.input):
     names = read_lines(snakemake.input.classes)
     masked = listed_images(snakemake.input.masks)
     rows = []

@@ -20,7 +20,7 @@ TITLES = [
     "true mask",
 ]
 
-with logs.stage(snakemake.log[0]):
+with logs.stage(snakemake.log[0], reads=snakemake.input):
     names = read_lines(snakemake.input.classes)
     masked = listed_images(snakemake.input.masks)
     rows = []

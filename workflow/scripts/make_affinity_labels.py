@@ -11,14 +11,15 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 settings, pattern = dict(snakemake.params.settings), snakemake.params.labels
-with logs.stage(snakemake.log[0], reads=snakemake.input, settings=settings):
+only = snakemake.wildcards.get("image")
+with logs.stage(snakemake.log[0], reads=snakemake.input, only=only, settings=settings):
     names = artifacts.read_lines(snakemake.input.classes)
     known = [names.index(name) + 1 for name in settings.pop("true_masks")]
     masked = artifacts.listed_images(snakemake.input.masks)
     table = snakemake.input.corrections if settings.pop("corrections") else None
     corrected = read_corrections(table) if table else {}
     longest_side = settings.pop("longest_side")
-    images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
+    images = read_images(snakemake.input.images, only=only)
 
     def label(row):
         size = row.height, row.width

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 settings, pattern = dict(snakemake.params.settings), snakemake.params.labels
-with logs.stage(snakemake.log[0], reads=snakemake.input, settings=settings):
+only = snakemake.wildcards.get("image")
+with logs.stage(snakemake.log[0], reads=snakemake.input, only=only, settings=settings):
     longest_side, folder = settings.pop("longest_side"), settings.pop("segments")
-    images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
+    images = read_images(snakemake.input.images, only=only)
 
     def label(row):
         scores = read_array(snakemake.params.scores.format(row.image), len(row.classes) + 1)

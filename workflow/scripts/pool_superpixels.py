@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 settings, pattern = snakemake.params.settings, snakemake.params.labels
-with logs.stage(snakemake.log[0], reads=snakemake.input, settings=settings):
-    only = snakemake.wildcards.get("image")
+only = snakemake.wildcards.get("image")
+with logs.stage(snakemake.log[0], reads=snakemake.input, only=only, settings=settings):
     listed = read_lines(snakemake.input.scored)
     images = read_images(snakemake.input.images, only=only, listed=listed)
     for row in logs.progress(images, total=len(images), label="images"):

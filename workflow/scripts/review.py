@@ -12,7 +12,7 @@ from psa_core.runtime.artifacts import read_digests, read_lines
 if TYPE_CHECKING:
     from snakemake.script import snakemake
 
-with logs.stage(snakemake.log[0]) as log:
+with logs.stage(snakemake.log[0], reads=snakemake.input) as log:
     images = read_images(snakemake.input.images)
     write_page(
         snakemake.output[0],

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 settings, files = dict(snakemake.params.settings), snakemake.params
-with logs.stage(snakemake.log[0], reads=snakemake.input, settings=settings) as log:
+only = snakemake.wildcards.get("image")
+with logs.stage(snakemake.log[0], reads=snakemake.input, only=only, settings=settings) as log:
     open_device("cpu", snakemake.threads)  # a walk takes milliseconds
-    images = read_images(snakemake.input.images, only=snakemake.wildcards.get("image"))
+    images = read_images(snakemake.input.images, only=only)
     exponents = {}
     for row in logs.progress(images, total=len(images), label="images"):
         edges = artifacts.read_edges(snakemake.input.edges, row.image)

@@ -1,0 +1,58 @@
+"""Manifests: lists of the files that the job of a shard made, with their SHA-256.
+
+Standard library only: the Snakefile reads them at each start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from psa_core.errors import UserError
+
+NAME = re.compile(r"(train_aug|val|test)_\d+\.txt")  # beside them lie lists of names
+FIRST = "# {} files"  # a comment for sha256sum; it shows whether the end is missing
+LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+
+
+def manifest_of(files: Iterable[Path]) -> str:
+    """The text of a manifest: a line with the number of files, then the digest of each.
+
+    `sha256sum --check` reads it. Raises FileNotFoundError for a file that is missing.
+    """
+    lines = [f"{_digest(file)}  {file.name}" for file in files]
+    return "".join(f"{line}\n" for line in (FIRST.format(len(lines)), *lines))
+
+
+def read_manifest(path: str | Path) -> dict[str, str]:
+    """SHA-256 of each file that a manifest lists, by the name of the file.
+
+    Raises UserError naming a manifest that is damaged.
+    """
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    found = [LINE.fullmatch(line) for line in lines[1:]]
+    if lines[:1] != [FIRST.format(len(found))] or not all(found):
+        raise UserError(
+            f"{path}: not a readable list of files: delete it, and the next run makes it again"
+        )
+    return {match[2]: match[1] for match in found if match}
+
+
+def edited_files(reads: Iterable[str | Path], only: str | None = None) -> Iterator[Path]:
+    """Files that are there, but are not what their manifest says.
+
+    reads: files that a job reads, of which the manifests are looked into.
+    only: the id of the only image that is read; None: all of them are.
+    """
+    for manifest in (Path(each) for each in reads):
+        if NAME.fullmatch(manifest.name):
+            for name, digest in read_manifest(manifest).items():
+                file = manifest.with_name(name)
+                if only in (None, file.stem) and file.is_file() and _digest(file) != digest:
+                    yield file
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
