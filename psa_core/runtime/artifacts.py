@@ -9,7 +9,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -95,12 +95,12 @@ def write_manifest(path: str | Path | None, pattern: str, images: Iterable[str])
         temporary.write_text(text, encoding="utf-8")
 
 
-def listed_images(paths: Iterable[str | Path]) -> Set[str]:
+def listed_images(paths: Iterable[str | Path]) -> set[str]:
     """Ids of the images whose files are listed in manifests.
 
     paths: files that a job reads; those that do not end in .txt are not manifests.
     """
-    return read_digests(path for path in paths if Path(path).suffix == ".txt").keys()
+    return set(read_digests(path for path in paths if Path(path).suffix == ".txt"))
 
 
 def read_digests(manifests: Iterable[str | Path]) -> dict[str, str]:
