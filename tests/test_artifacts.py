@@ -190,7 +190,7 @@ def test_manifest_is_what_sha256sum_checks(tmp_path):
     artifacts.write_manifest(tmp_path / "0.txt", pattern, ["a", "b.c"])
     # FIPS 180-2, appendix B.1, for "abc"; the digest of nothing is as well known.
     assert (tmp_path / "0.txt").read_text().splitlines() == [
-        "# 2 files",
+        "# 2 files, CRC-32 975c62d0",
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a.npy",
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  b.c.npy",
     ]
@@ -198,7 +198,7 @@ def test_manifest_is_what_sha256sum_checks(tmp_path):
 
 def test_a_manifest_of_no_files(tmp_path):
     artifacts.write_manifest(tmp_path / "0.txt", f"{tmp_path}/{{}}.npy", [])
-    assert (tmp_path / "0.txt").read_text() == "# 0 files\n"
+    assert (tmp_path / "0.txt").read_text() == "# 0 files, CRC-32 00000000\n"
     assert artifacts.listed_images([tmp_path / "0.txt"]) == set()
 
 
@@ -208,11 +208,12 @@ def test_a_manifest_of_no_files(tmp_path):
         lambda content: b"",
         lambda content: bytes(len(content)),
         lambda content: content[: content.index(b"\n", 20) + 1],  # after a whole line
-        lambda content: content.replace(b"e3b0", b"g3b0", 1),
+        lambda content: content.replace(b"e3b0", b"e3b1", 1),
+        lambda content: content.replace(b"a.npy", b"c.npy"),
         lambda content: content.replace(b"  ", b" "),
         lambda content: b"\xff" + content,
     ],
-    ids=["empty", "zeros", "cut", "no digest", "blanks", "not UTF-8"],
+    ids=["empty", "zeros", "cut", "digest", "name", "blanks", "not UTF-8"],
 )
 def test_a_damaged_manifest_is_named(tmp_path, damage):
     for image in "ab":

@@ -23,6 +23,7 @@ TARGETS = ["all", SWEEP, *(f"results/tables/{table}.csv" for table in TABLES), *
 # In place of each script: tiny files for all that a rule declares, or leaves beside a manifest.
 STUB = """
 import json
+import zlib
 from pathlib import Path
 
 DIGEST = "5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9"  # of "0"
@@ -48,7 +49,8 @@ for output in files:
             for image in images_of_job():
                 Path(pattern.format(image)).write_text("0")
                 lines.append(f"{DIGEST}  {Path(pattern.format(image)).name}")
-            lines.insert(0, f"# {len(lines)} files")
+            body = "".join(f"{line}\\n" for line in lines)
+            lines.insert(0, f"# {len(lines)} files, CRC-32 {zlib.crc32(body.encode()):08x}")
     for image in snakemake.params.get("corrections", {}):
         path = Path(snakemake.params["masks"].format(image))
         path.parent.mkdir(exist_ok=True)

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from psa_core.errors import UserError
 
 NAME = re.compile(r"(train_aug|val|test)_\d+\.txt")  # beside them lie lists of names
-FIRST = "# {} files"  # a comment for sha256sum; it shows whether the end is missing
-LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 def manifest_of(files: Iterable[Path]) -> str:
-    """The text of a manifest: a line with the number of files, then the digest of each.
+    """The text of a manifest: a comment with a check sum of the rest, then the digest of each file.
 
     `sha256sum --check` reads it. Raises FileNotFoundError for a file that is missing.
     """
-    lines = [f"{_digest(file)}  {file.name}" for file in files]
-    return "".join(f"{line}\n" for line in (FIRST.format(len(lines)), *lines))
+    body = "".join(f"{_digest(file)}  {file.name}\n" for file in files)
+    return f"{_head(body)}\n{body}"
 
 
 def read_manifest(path: str | Path) -> dict[str, str]:
@@ -31,13 +30,14 @@ def read_manifest(path: str | Path) -> dict[str, str]:
 
     Raises UserError naming a manifest that is damaged.
     """
-    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    found = [LINE.fullmatch(line) for line in lines[1:]]
-    if lines[:1] != [FIRST.format(len(found))] or not all(found):
+    text = Path(path).read_text(encoding="utf-8", errors="replace")
+    head, _, body = text.partition("\n")
+    if head != _head(body):
         raise UserError(
             f"{path}: not a readable list of files: delete it, and the next run makes it again"
         )
-    return {match[2]: match[1] for match in found if match}
+    digests = (line.split("  ", 1) for line in body.splitlines())
+    return {name: digest for digest, name in digests}
 
 
 def edited_files(reads: Iterable[str | Path], only: str | None = None) -> Iterator[Path]:
@@ -52,6 +52,11 @@ def edited_files(reads: Iterable[str | Path], only: str | None = None) -> Iterat
                 file = manifest.with_name(name)
                 if only in (None, file.stem) and file.is_file() and _digest(file) != digest:
                     yield file
+
+
+def _head(body: str) -> str:
+    lines = body.count("\n")
+    return f"# {lines} files, CRC-32 {zlib.crc32(body.encode()):08x}"
 
 
 def _digest(file: Path) -> str:
