@@ -69,7 +69,7 @@ def test_a_file_that_did_not_come_back_is_a_wrong_result(folder):
 
 @pytest.mark.slow
 def test_no_corruption_ends_badly(tmp_path):
-    command = [sys.executable, str(ROOT / "tests/faults/soak.py"), "--rounds", "100"]
+    command = [sys.executable, str(ROOT / "tests/faults/soak.py"), "--rounds", "50"]
     done = subprocess.run([*command, "--folder", str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     assert "refused" in done.stdout.splitlines()[-1]
