@@ -285,6 +285,15 @@ def test_a_class_may_be_called_none(tmp_path):
     pd.testing.assert_frame_equal(artifacts.read_table(tmp_path / "scores.csv"), table)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"class,iou\n\xff,1\n", b"class,iou\na,1,2,3\nb,1\nc,1,2,3,4"]
+)
+def test_a_damaged_table_is_named(tmp_path, content):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"t\.csv: not a readable table .*; delete it"):
+        artifacts.read_table(tmp_path / "t.csv")
+
+
 def test_edges_that_a_killed_process_left_are_removed(tmp_path, rng):
     left, other = tmp_path / ".edges_1.abcdefg_.h5", tmp_path / ".edges_10.abcdefg_.h5"
     left.touch()

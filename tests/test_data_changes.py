@@ -554,7 +554,11 @@ def test_a_deleted_network_manifest_or_folder_comes_back(run, gone, first):
 
 
 @pytest.mark.parametrize(
-    "gone", ["cam/network.safetensors", "walk/scores", "pseudo_labels/check.csv"]
+    "gone",
+    [
+        *("cam/network.safetensors", "walk/scores", "pseudo_labels/check.csv"),
+        *("dataset/scored_train.txt", "dataset/masks/train_aug_0.csv"),
+    ],
 )
 def test_what_came_back_is_finished(run, gone):
     lost = run.folder / "results" / gone

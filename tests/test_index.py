@@ -23,6 +23,7 @@ from psa_core.datasets import index
 from psa_core.datasets.decode import read_image
 from psa_core.datasets.formats.source import DatasetError
 from psa_core.datasets.index import ImageRow
+from psa_core.errors import UserError
 from psa_core.runtime.artifacts import write_table
 
 
@@ -120,6 +121,26 @@ def test_tables_are_joined_sorted_and_filtered(folder, tmp_path):
     assert images(only="w") == ["w"]
     assert images(only=None, listed=None) == images()
     assert [row.image for row in index.read_images(str(tables[0]))] == ["w", "z"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[: content.rindex(b",") - 8],
+        lambda content: content.replace(b"image", b"imago"),
+        lambda content: content.replace(b",40,", b",4x,"),
+        lambda content: b"\xff" + content,
+    ],
+    ids=["empty", "cut", "column", "number", "not UTF-8"],
+)
+def test_a_damaged_table_is_named(folder, tmp_path, damage):
+    write_table(tmp_path / "0.csv", index.describe_images(folder, ["z", "w"]))
+    content = (tmp_path / "0.csv").read_bytes()
+    (tmp_path / "0.csv").write_bytes(damage(content))
+    assert damage(content) != content
+    with pytest.raises(UserError, match=r"0\.csv: not a readable table of images .*; delete it"):
+        index.read_images(tmp_path / "0.csv")
 
 
 def test_a_row_that_was_removed_by_hand_is_named(folder, tmp_path):

@@ -103,30 +103,39 @@ def read_images(
 
     tables: one file or several. only: the id of the only image to return; it takes precedence over
     listed. listed: ids of the images to return; None returns all.
-    Raises UserError where `only` has no row.
+    Raises UserError naming a table that is damaged, or where `only` has no row.
     """
     paths = [tables] if isinstance(tables, str | Path) else tables
     wanted = {only} if only else None if listed is None else set(listed)
-    texts = dict.fromkeys(ImageRow._fields, str) | {"height": int, "width": int}
     rows = [
-        ImageRow(
-            row.image,
-            row.path,
-            row.sha256,
-            tuple(filter(None, row.labels.split(";"))),
-            tuple(map(int, filter(None, row.classes.split(";")))),
-            row.height,
-            row.width,
-            tuple(map(int, filter(None, row.bands.split(";")))),
-            tuple(map(float, filter(None, row.value_range.split(";")))),
-        )
-        for path in paths
-        for row in pd.read_csv(path, dtype=texts, keep_default_na=False).itertuples(index=False)
-        if wanted is None or row.image in wanted
+        row for path in paths for row in _rows_of(path) if wanted is None or row.image in wanted
     ]
     if only and not rows:
         raise UserError(f"{', '.join(map(str, paths))}: no row of {only}; {REBUILD}")
     return sorted(rows)
+
+
+def _rows_of(path: str | Path) -> list[ImageRow]:
+    texts = dict.fromkeys(ImageRow._fields, str) | {"height": int, "width": int}
+    try:
+        table = pd.read_csv(path, dtype=texts, keep_default_na=False)
+        return [
+            ImageRow(
+                row.image,
+                row.path,
+                row.sha256,
+                tuple(filter(None, row.labels.split(";"))),
+                tuple(map(int, filter(None, row.classes.split(";")))),
+                row.height,
+                row.width,
+                tuple(map(int, filter(None, row.bands.split(";")))),
+                tuple(map(float, filter(None, row.value_range.split(";")))),
+            )
+            for row in table.itertuples(index=False)
+        ]
+    except (ValueError, AttributeError) as error:  # of pandas, of int, of a missing column
+        reason = str(error).strip()
+        raise UserError(f"{path}: not a readable table of images ({reason}); {REBUILD}") from error
 
 
 def check_classes(images: Iterable[ImageRow], names: Sequence[str]) -> None:

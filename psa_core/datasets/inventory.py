@@ -143,7 +143,7 @@ class Inventory:
         present = set(os.listdir(folder)) if folder.is_dir() else set()
         files = []
         for shard in shards:
-            with suppress(FileNotFoundError, UserError):  # what reads a damaged one says so
+            with suppress(OSError, UserError):  # what reads a damaged one says so
                 listed = read_manifest(folder / f"{shard}.txt")
                 images = {name.removesuffix(suffix) for name in listed if name not in present}
                 files += [pattern.format(i) for i in self.images_of(shard) if i in images]

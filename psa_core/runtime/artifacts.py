@@ -188,10 +188,14 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """Read a .csv written by `write_table`.
 
     Only an empty field is NaN: a class may be named NA. Images and classes are text, even if all
-    look like numbers.
+    look like numbers. Raises UserError naming a file that is no table.
     """
     names = {"image": str, "class": str}
-    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+    try:
+        return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+    except ValueError as error:  # as which pandas raises all that it cannot read
+        reason = str(error).strip()
+        raise UserError(f"{path}: not a readable table ({reason}); {REBUILD}") from error
 
 
 def read_lines(path: str | Path) -> list[str]:

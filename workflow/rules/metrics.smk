@@ -65,6 +65,15 @@ MADE_WHOLE = [
 MADE_WHOLE += [f"results/affinity/edges/{shard}.h5" for shard in DATA.shards("train_aug")]
 MADE_WHOLE += [CORRECTIONS] if DATA.corrections else []
 MADE_WHOLE += [m for pattern, part in MADE for m in of_shards(pattern, DATA.shards(part))]
+MADE_WHOLE += [
+    f"results/dataset/scored_{split}.txt" for split in PART_OF_SPLIT if DATA.scored[split]
+]
+MADE_WHOLE += [
+    f"results/dataset/masks/{shard}.csv"
+    for pattern, part in MADE
+    if pattern == MASKS
+    for shard in DATA.shards(part)
+]
 LOST = [file for file in MADE_WHOLE if os.path.exists(METRICS) and not os.path.exists(file)]
 
 
