@@ -64,10 +64,10 @@ def write_data(folder: Path) -> None:
         (folder / name).write_text("\n".join(images) + "\n")
 
 
-def run(folder: Path, *arguments: str, config: str = "config.yaml") -> subprocess.CompletedProcess:
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """The workflow in a folder; exit status HANG if it took more than SECONDS."""
     given = ["--directory", str(folder), "--cores", "2", *PROFILE, "--configfile"]
-    command = [*given, str(folder / config), *arguments]
+    command = [*given, str(folder / "config.yaml"), *arguments]
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = start_server().Process(target=_run, args=(sender, command, dict(os.environ)))
     process.start()
