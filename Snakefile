@@ -38,13 +38,16 @@ rule all:
     input:
         METRICS,
         "results/model.safetensors",
+        "results/model_card.md",
         "results/figures/stages.png",
         "results/figures/exponents.png",
         "results/figures/trainings.png" if LOSSES and not config["freeze"] else [],
         REVIEW,
         "results/figures/predictions.png" if DATA.images["val"] else [],
         "results/submission.tar.gz" if DATA.images["test"] else [],
-        "results/figures/metrics.png" if DATA.scored["train"] or DATA.scored["val"] else [],
+        [f"results/figures/{name}.png" for name in ("metrics", "losses")]
+        if DATA.scored["train"] or DATA.scored["val"]
+        else [],
 
 
 PLACES = {"pictures": "results/figures", "review of all masks": REVIEW}

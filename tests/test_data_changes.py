@@ -566,3 +566,11 @@ def test_what_came_back_is_finished(run, gone):
     make(run)
     assert lost.exists()
     assert plan(run) == {}
+
+
+@pytest.mark.parametrize("gone", ["model_card.md", "figures/losses.png"])
+def test_second_files_of_a_job_come_back_with_a_run_without_target(run, gone):
+    make(run, targets=("all",))
+    (run.folder / "results" / gone).unlink()
+    make(run, targets=("all",))
+    assert (run.folder / "results" / gone).exists()

@@ -127,12 +127,13 @@ def test_tables_are_joined_sorted_and_filtered(folder, tmp_path):
     "damage",
     [
         lambda content: b"",
+        lambda content: bytes(len(content)),
         lambda content: content[: content.rindex(b",") - 8],
         lambda content: content.replace(b"image", b"imago"),
         lambda content: content.replace(b",40,", b",4x,"),
         lambda content: b"\xff" + content,
     ],
-    ids=["empty", "cut", "column", "number", "not UTF-8"],
+    ids=["empty", "zeros", "cut", "column", "number", "not UTF-8"],
 )
 def test_a_damaged_table_is_named(folder, tmp_path, damage):
     write_table(tmp_path / "0.csv", index.describe_images(folder, ["z", "w"]))

@@ -119,6 +119,8 @@ def _rows_of(path: str | Path) -> list[ImageRow]:
     texts = dict.fromkeys(ImageRow._fields, str) | {"height": int, "width": int}
     try:
         table = pd.read_csv(path, dtype=texts, keep_default_na=False)
+        if tuple(table.columns) != ImageRow._fields:  # zeros are a table without rows
+            raise ValueError("its columns are others")
         return [
             ImageRow(
                 row.image,
@@ -133,7 +135,7 @@ def _rows_of(path: str | Path) -> list[ImageRow]:
             )
             for row in table.itertuples(index=False)
         ]
-    except (ValueError, AttributeError) as error:  # of pandas, of int, of a missing column
+    except ValueError as error:  # of pandas, of int
         reason = str(error).strip()
         raise UserError(f"{path}: not a readable table of images ({reason}); {REBUILD}") from error
 
