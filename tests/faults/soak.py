@@ -129,7 +129,6 @@ def half_written(folder: Path, changed: str | None) -> list[str]:
     results = folder / "results"
     left = [str(path) for path in results.rglob(".*") if path.is_file()]
     for manifest in results.rglob("*_0.txt"):
-        # What was changed, and what is made again because of it, is not as the manifest says.
         with suppress(UserError, OSError):
             left += map(str, edited_files([manifest]))
     return [path for path in left if changed is None or path != str(folder / changed)]
