@@ -36,7 +36,7 @@ def read_manifest(path: str | Path) -> dict[str, str]:
         raise UserError(
             f"{path}: not a readable list of files: delete it, and the next run makes it again"
         )
-    digests = (line.split("  ", 1) for line in body.splitlines())
+    digests = (line.split("  ", 1) for line in body.split("\n")[:-1])
     return {name: digest for digest, name in digests}
 
 
