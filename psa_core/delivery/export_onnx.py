@@ -58,10 +58,15 @@ def export(path: Path, output: Path) -> float:
     `stride`. Outputs: `logits` [B, C + 1, h, w] of a segmentation model; `logits` [B, C] and
     `activations` [B, C, h, w] of a CAM network; `features` [B, D, h, w] of AffinityNet.
     Returns the largest difference from torch at two sizes, relative to the largest output.
-    Raises ValueError if it is above TOLERANCE, UserError if torch cannot export the network, as
-    vision transformers; nothing is written then.
+    Raises ValueError if it is above TOLERANCE, UserError for the file of prototypes and if torch
+    cannot export the network, as vision transformers; nothing is written then.
     """
     metadata = read_metadata(path)
+    if metadata["stage"] not in OUTPUTS:
+        raise UserError(
+            f"{path}: made for the class maps of this workflow alone; choose a network.safetensors "
+            "or model.safetensors"
+        )
     network = read_network(path, torch.device("cpu")).to(memory_format=torch.contiguous_format)
     stride, names = network.backbone.stride, OUTPUTS[metadata["stage"]]
     if metadata["stage"] == "cam":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from psa_core.networks.backbone import Backbone
@@ -34,9 +35,21 @@ class CamNetwork(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits [B, C] of images float [B, 3, H, W] in [0, 1]."""
-        features = self.dropout(self.neck(self.backbone(images).final))
+        features = self.dropout(self.features(images))
         return self.classifier(features.mean((2, 3), keepdim=True)).flatten(1)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """f_cam(x, y) before dropout, float [B, D, h, w]."""
+        return self.neck(self.backbone(images).final)
 
     def activations(self, images: torch.Tensor) -> torch.Tensor:
         """w_c . f_cam(x, y) before rectification, float [B, C, h, w] (paper, eq. 1)."""
-        return self.classifier(self.neck(self.backbone(images).final))
+        return self.classifier(self.features(images))
+
+
+class PrototypeNetwork(CamNetwork):
+    """A CamNetwork whose classifier has the weights of `method.prototypes`."""
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """f_cam(x, y) at length 1, float [B, D, h, w]."""
+        return F.normalize(super().features(images), dim=1)

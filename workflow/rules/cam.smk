@@ -1,4 +1,9 @@
-"""Class activation maps. Needs image tables; makes results/cam/network.safetensors and results/cam/maps/."""
+"""Class activation maps. Needs image tables; makes results/cam/network.safetensors and results/cam/maps/.
+
+With cam.prototypes.rounds above 0, the maps are those of results/cam/prototypes.safetensors.
+"""
+
+OF_MAPS = settings(**config["cam"]["inference"], longest_side=config["longest_side"])
 
 if not config["freeze"]:
 
@@ -27,12 +32,35 @@ if not config["freeze"]:
         script:
             "../scripts/train.py"
 
+    rule make_prototypes:
+        """The network with prototypes in place of its classifier, from images of each class."""
+        input:
+            images=tables("train_aug"),
+            network="results/cam/network.safetensors",
+        output:
+            network="results/cam/prototypes.safetensors",
+        log:
+            "results/logs/make_prototypes.log",
+        benchmark:
+            "results/benchmarks/make_prototypes.tsv"
+        threads: 8
+        params:
+            settings=settings(
+                **config["cam"]["prototypes"],
+                scales=OF_MAPS["scales"],
+                output_stride=OF_MAPS["output_stride"],
+                longest_side=config["longest_side"],
+            ),
+            code=code_of("make_prototypes"),
+        script:
+            "../scripts/make_prototypes.py"
+
 
 rule infer_cam:
     """Class activation maps of one shard of images (paper, eq. 1)."""
     input:
         images=of_shard("results/dataset/images/{}.csv"),
-        network="results/cam/network.safetensors",
+        network=NETWORK_OF_MAPS,
         shard=own_shard("results/cam/maps/{}.txt"),
     output:
         manifest="results/cam/maps/{shard}.txt",
@@ -42,7 +70,7 @@ rule infer_cam:
         "results/benchmarks/infer_cam/{shard}.tsv"
     threads: 8
     params:
-        settings=settings(**config["cam"]["inference"], longest_side=config["longest_side"]),
+        settings=OF_MAPS,
         maps="results/cam/maps/{}.npy",
         code=code_of("infer_cam"),
     script:

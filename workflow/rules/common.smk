@@ -15,6 +15,11 @@ from psa_core.runtime.provenance import code_digest
 from psa_core.runtime.stages import STAGES, file_of_weights, steps_of, trained_stages
 
 CLASSES, MASKS = "results/dataset/classes.txt", "results/dataset/masks/{}.png"
+NETWORK_OF_MAPS = (
+    "results/cam/prototypes.safetensors"
+    if config["cam"]["prototypes"]["rounds"]
+    else "results/cam/network.safetensors"
+)
 
 
 wildcard_constraints:

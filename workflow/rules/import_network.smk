@@ -3,7 +3,8 @@
 from psa_core.networks.metadata import check_frozen
 
 NETWORKS = [
-    f"results/{s}/network.safetensors" for s in STAGES if s != "cam" or not config["cam"]["maps"]
+    *([] if config["cam"]["maps"] else [NETWORK_OF_MAPS]),
+    *(f"results/{stage}/network.safetensors" for stage in STAGES if stage != "cam"),
 ]
 if config["freeze"]:
     with one_message():
