@@ -92,8 +92,9 @@ def write_devkit(run: Path) -> dict:
 
 def write_networks(run: Path, classes: list[str]) -> None:
     """Networks without tensors for these classes in place of a run's stubs, as old as those."""
-    for stage in ("cam", "affinity", "segmentation"):
-        path = run / f"results/{stage}/network.safetensors"
+    networks = [f"{stage}/network" for stage in ("cam", "affinity", "segmentation")]
+    for network in [*networks, "cam/prototypes"]:
+        path = run / f"results/{network}.safetensors"
         times = path.stat()
         write_tensors(path, {}, {"classes": classes})
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))

@@ -66,7 +66,7 @@ def everything(run: Stubbed) -> dict[str, int]:
         **TABLES,
         "check_labels": 1,
         "summary": 1,
-        **dict.fromkeys(("train_cam", "train_affinity"), 1),
+        **dict.fromkeys(("train_cam", "make_prototypes", "train_affinity"), 1),
         "train_segmentation": 2,  # the model and its upper bound
         **dict.fromkeys(PER_SHARD, shards(run, "train_aug")),
         "predict_segmentation": 2 * shards(run, "val"),
@@ -527,6 +527,7 @@ def test_a_deleted_mask_comes_back_alone(run):
     [
         ("dataset/classes.txt", {"list_names": 1}),
         ("cam/network.safetensors", {"train_cam": 1, "infer_cam": 4}),
+        ("cam/prototypes.safetensors", {"make_prototypes": 1, "infer_cam": 4}),
         ("affinity_labels/train_aug_1.txt", {"make_affinity_labels": 1, "train_affinity": 1}),
         ("affinity/network.safetensors", {"train_affinity": 1, "infer_affinity": 4}),
         ("affinity/edges/train_aug_1.h5", {"infer_affinity": 1, "run_walk": 1}),

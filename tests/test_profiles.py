@@ -25,7 +25,7 @@ def scripts_of_rules() -> dict[str, str]:
     scripts = {}
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         text = path.read_text()
-        for rule, body in re.findall(r"^ *rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S):
+        for rule, body in re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *rule |^\S|\Z)", text, re.M | re.S):
             scripts[rule] = re.search(r'"../(scripts/\w+\.py)"', body)[1]
         for rule, copy in re.findall(r"^use rule (\w+) as (\w+) with", text, re.M):
             scripts[copy] = scripts[rule]
@@ -62,7 +62,8 @@ def test_memory_and_time_grow_with_the_attempt(tmp_path, attempt):
     cpu = [str(attempt * 4000), str(attempt * 120), None, None]
     assert asked.pop("train_segmentation") == asked.pop("train_affinity") == train
     assert asked.pop("train_cam") == train
-    assert asked.pop("infer_cam") == asked.pop("infer_affinity") == infer
+    assert asked.pop("infer_cam") == asked.pop("make_prototypes") == infer
+    assert asked.pop("infer_affinity") == infer
     assert asked.pop("predict_segmentation") == infer
     assert asked.pop("index_images") == asked.pop("index_masks") == index
     assert {"run_walk", "make_affinity_labels", "make_pseudo_labels"} < set(asked)

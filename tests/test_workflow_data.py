@@ -151,7 +151,7 @@ def test_folder_plans_what_its_masks_and_val_allow(tmp_path):
     dataset |= {"labels": "unsplit.csv", "val_fraction": 0}
     unsplit.write_text(yaml.safe_dump({**TINY, "dataset": dataset}))
     runs = [DryRun(tmp_path, each, targets=("all",)) for each in (config, unsplit)]
-    rules = ["index_images", *PER_SHARD, *(f"train_{s}" for s in ("cam", "affinity"))]
+    rules = ["index_images", *PER_SHARD, "make_prototypes", "train_cam", "train_affinity"]
     trained = dict.fromkeys([*rules, "train_segmentation", "metrics", "figure_stages"], 1)
     trained |= {"package_model": 1, "figure_exponents": 1, "figure_trainings": 1}
     trained |= {"draw_review": 1, "review": 1, "summary": 1, "check_labels": 1}

@@ -58,7 +58,7 @@ for output in files:
     if "names" in snakemake.params.keys():
         lines = snakemake.params.names
     if output.suffix == ".safetensors":  # without tensors; a plan with `freeze` reads its classes
-        classes = Path(snakemake.input.get("classes", "/dev/null")).read_text().split()
+        classes = Path("results/dataset/classes.txt").read_text().split()
         about = json.dumps({"format": 1, "classes": classes})
         header = json.dumps({"__metadata__": {"psa": about}}).encode()
         output.write_bytes(len(header).to_bytes(8, "little") + header)

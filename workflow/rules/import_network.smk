@@ -3,9 +3,10 @@
 from psa_core.networks.metadata import check_frozen
 
 NETWORKS = [
-    *([] if config["cam"]["maps"] else [NETWORK_OF_MAPS]),
-    *(f"results/{stage}/network.safetensors" for stage in STAGES if stage != "cam"),
+    f"results/{s}/network.safetensors" for s in STAGES if s != "cam" or not config["cam"]["maps"]
 ]
+if not config["cam"]["maps"] and NETWORK_OF_MAPS not in NETWORKS:
+    NETWORKS.append(NETWORK_OF_MAPS)
 if config["freeze"]:
     with one_message():
         check_frozen(NETWORKS, DATA.classes, DATA.reading)
