@@ -245,6 +245,28 @@ def test_frozen_networks_that_are_missing_are_named(run):
         plan(run, "--config", "freeze=true")
 
 
+def test_prototypes_switched_off_and_on_again_rerun_the_maps(run):
+    off = ("--config", "cam={prototypes: {rounds: 0}}")
+    planned = plan(run, *off)
+    assert planned["infer_cam"] == shards(run, "train_aug")
+    assert {"train_cam", "make_prototypes"}.isdisjoint(planned)
+    make(run, *off)
+    planned = plan(run)
+    assert planned["infer_cam"] == shards(run, "train_aug")
+    assert {"train_cam", "make_prototypes"}.isdisjoint(planned)
+
+
+def test_prototypes_of_a_given_network_follow_the_images(run):
+    """Also where a whole shard of them is gone: t1 and t3."""
+    given = ("--config", "cam={train: false, network: {weights: start.pt}}")
+    make(run, *given)
+    assert plan(run, *given) == {}
+    write_labels(run.folder, [name for name in TRAIN if name not in ("t1", "t3")], VAL)
+    for name in ("t1", "t3"):
+        (run.folder / f"mine/images/{name}.png").unlink()
+    assert plan(run, *given)["make_prototypes"] == 1
+
+
 def test_an_edited_segment_reruns_the_labels_of_its_shard_and_what_follows(run):
     segments = run.folder / "segments"
     shutil.copytree(run.folder / "mine/masks", segments)
@@ -526,7 +548,7 @@ def test_a_deleted_mask_comes_back_alone(run):
     ("gone", "first"),
     [
         ("dataset/classes.txt", {"list_names": 1}),
-        ("cam/network.safetensors", {"train_cam": 1, "infer_cam": 4}),
+        ("cam/network.safetensors", {"train_cam": 1, "make_prototypes": 1, "infer_cam": 4}),
         ("cam/prototypes.safetensors", {"make_prototypes": 1, "infer_cam": 4}),
         ("affinity_labels/train_aug_1.txt", {"make_affinity_labels": 1, "train_affinity": 1}),
         ("affinity/network.safetensors", {"train_affinity": 1, "infer_affinity": 4}),

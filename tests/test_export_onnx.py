@@ -15,7 +15,8 @@ from seeds import ROOT
 from psa_core.delivery import cli, export_onnx
 from psa_core.errors import UserError
 from psa_core.networks.builder import build
-from psa_core.networks.files import read_network, write_network
+from psa_core.networks.files import read_network, read_tensors, write_network, write_tensors
+from psa_core.networks.metadata import read_metadata
 
 CPU = torch.device("cpu")
 HEADS = {
@@ -27,6 +28,7 @@ HEADS = {
     },
 }
 NAMES = ["cat", "polar bear"]
+RESNET = {"backbone": "resnet18", "output_stride": 32, "frozen_stages": 0}
 
 
 def write(folder, stage, backbone, stride, **settings):
@@ -117,3 +119,15 @@ def test_a_vision_transformer_is_refused_and_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match=r"n\.safetensors: torch cannot export test_vit2 as ONNX"):
         export_onnx.export(path, tmp_path / "n.onnx")
     assert [each.name for each in tmp_path.iterdir()] == ["n.safetensors"]
+
+
+def test_prototypes_are_refused_wherever_a_network_is_asked_for(tmp_path, capsys):
+    path, _ = write(tmp_path, "cam", "resnet18", 32)
+    write_tensors(path, read_tensors(path), read_metadata(path) | {"stage": "prototypes"})
+    assert cli.main(["export-onnx", str(path), str(tmp_path / "n.onnx")]) == 2
+    assert "made for the class maps" in capsys.readouterr().err
+    assert not (tmp_path / "n.onnx").exists()
+    assert cli.main(["classify", str(path), str(tmp_path)]) == 2
+    assert "stage prototypes, which knows no tags" in capsys.readouterr().err
+    with pytest.raises(UserError, match="choose the network"):
+        build("cam", {**HEADS["cam"], **RESNET, "weights": str(path)}, 2)

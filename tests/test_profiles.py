@@ -25,7 +25,9 @@ def scripts_of_rules() -> dict[str, str]:
     scripts = {}
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         text = path.read_text()
-        for rule, body in re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *rule |^\S|\Z)", text, re.M | re.S):
+        for rule, body in re.findall(
+            r"^ *rule (\w+):\n(.*?)(?=^ *rule |^\S|\Z)", text, re.M | re.S
+        ):
             scripts[rule] = re.search(r'"../(scripts/\w+\.py)"', body)[1]
         for rule, copy in re.findall(r"^use rule (\w+) as (\w+) with", text, re.M):
             scripts[copy] = scripts[rule]

@@ -6,6 +6,7 @@ import torch
 from conftest import SEED
 from test_cam import ONE_SCALE, BlockMeans, maps_of
 
+from psa_core.datasets.index import ImageRow
 from psa_core.method import prototypes
 from psa_core.method.prototypes import View
 from psa_core.networks.cam import CamNetwork, PrototypeNetwork
@@ -133,14 +134,14 @@ def test_evenly_spaced_rows():
 def test_views_are_normalised_features_of_each_scale(monkeypatch):
     monkeypatch.setattr(prototypes, "CELLS", 3)
     image = np.zeros((8, 12, 3), np.uint8)
-    image[:, :, 0] = [0, 0, 0, 0, 102, 102, 102, 102, 255, 255, 255, 255]  # red by column
+    image[:, :, 0] = [51, 51, 51, 51, 102, 102, 102, 102, 255, 255, 255, 255]  # red by column
     image[4:, :, 1] = 255  # the lower half is green
     network = CamNetwork(BlockMeans(), 1)
     ((full, double),) = prototypes.views(network, [image], [[1, 3]], scales=[1.0, 2.0])
     assert full.classes == double.classes == (1, 3)
     # Cells (row, column): (0, 0), (0, 2) and (1, 1) of 2 x 3.
-    np.testing.assert_allclose(full.lengths, [0, 1, np.hypot(0.4, 1)], atol=1e-6)
-    expected = [[0, 0], [1, 0], [0.4 / np.hypot(0.4, 1), 1 / np.hypot(0.4, 1)]]
+    np.testing.assert_allclose(full.lengths, [0.2, 1, np.hypot(0.4, 1)], atol=1e-6)
+    expected = [[1, 0], [1, 0], [0.4 / np.hypot(0.4, 1), 1 / np.hypot(0.4, 1)]]
     np.testing.assert_allclose(full.features, expected, atol=1e-3)
     assert full.features.dtype == torch.float16
     assert len(double.features) == 3
@@ -162,18 +163,32 @@ def test_small_scales():
     assert prototypes.small_scales([2.0, 1.25]) == [1.25]
 
 
-class Row:
-    def __init__(self, image, *classes):
-        self.image, self.classes = image, classes
+def row(image, *classes):
+    return ImageRow(image, "", "", tuple(map(str, classes)), classes, 8, 8)
 
 
 def test_images_of_each_class_are_chosen_by_their_ids():
-    rows = [Row(f"a{i}", 1) for i in range(9)] + [Row("b", 1, 2), Row("none")]
-    chosen = prototypes.chosen_images(rows, 3)
-    names = [row.image for row in chosen]
-    assert len([name for name in names if name.startswith("a")]) in (2, 3)
-    assert "b" in names
-    assert "none" not in names
-    assert names == [row.image for row in rows if row.image in names]
-    assert names == [r.image for r in prototypes.chosen_images(rows[::-1], 3)][::-1]
-    assert len(prototypes.chosen_images(rows, 100)) == 10
+    """Six of the first class, one of both, one of none; the same in any order."""
+    rows = [*(row(f"a{i}", 1) for i in range(6)), row("b", 1, 2), row("none")]
+    chosen = {each.image: each.classes for each in prototypes.chosen_images(rows, 3)}
+    assert sum(1 in classes for classes in chosen.values()) == 3
+    assert 2 in chosen["b"]
+    assert "none" not in chosen
+    assert list(chosen) == [each.image for each in rows if each.image in chosen]
+    again = prototypes.chosen_images(rows[::-1], 3)
+    assert {each.image: each.classes for each in again} == chosen
+    assert len(prototypes.chosen_images(rows, 100)) == 7
+
+
+def test_cells_without_features_are_left_out():
+    """The left half of the image is blank; the right cells are red and green."""
+    image = np.zeros((8, 16, 3), np.uint8)
+    image[:, 8:12, 0] = image[:, 12:, 1] = 255
+    ((own,),) = prototypes.views(CamNetwork(BlockMeans(), 1), [image], [[1]], scales=[1.0])
+    assert own.features.tolist() == [[1, 0], [0, 1]] * 2
+    blank = image[:, :8]
+    ((nothing,),) = prototypes.views(CamNetwork(BlockMeans(), 1), [blank], [[1]], scales=[1.0])
+    start = torch.tensor([[1.0, 0.0]])
+    alone = prototypes.prototype_weights([own], start, **ONE)
+    assert torch.equal(prototypes.prototype_weights([own, nothing], start, **ONE), alone)
+    assert torch.equal(prototypes.prototype_weights([nothing], start, **ONE), start)

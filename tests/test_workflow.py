@@ -21,8 +21,11 @@ from safetensors.torch import load_file
 from seeds import ROOT, TINY_YAML
 from workflow_runs import jobs_of, run, snakemake
 
-from psa_core.datasets.index import read_images
+from psa_core.datasets.index import read_images, resized
 from psa_core.evaluation import boundaries, label_warning
+from psa_core.method import cam
+from psa_core.networks.cam import PrototypeNetwork
+from psa_core.networks.files import read_network
 from psa_core.networks.metadata import read_metadata
 from psa_core.runtime.artifacts import read_label_map, write_label_map
 
@@ -154,6 +157,24 @@ def test_artifacts_are_as_documented(finished):
     hidden = {path.name for path in results.rglob(".*")}
     assert hidden == {".checkpoints"}  # and no temporary file
     assert not any((results / ".checkpoints").iterdir())
+
+
+def test_the_maps_are_those_of_the_prototypes(finished):
+    """The network with another last layer; a stored map is that of features of length 1."""
+    results = finished / "results"
+    paths = [results / f"cam/{name}.safetensors" for name in ("network", "prototypes")]
+    trained, made = map(load_file, paths)
+    assert made.keys() == trained.keys()
+    changed = {name for name in made if not torch.equal(made[name], trained[name])}
+    assert changed == {"classifier.weight"}
+    network = read_network(paths[1], torch.device("cpu"), output_stride=16)
+    assert isinstance(network, PrototypeNetwork)
+    (row, *_) = read_images(finished / TRAIN_TABLE)
+    options = {"scales": [0.5], "flip": False, "stride": 8}
+    image = resized(row.read(), 128)
+    (maps,) = cam.class_activation_maps(network, [image], [row.classes], **options)
+    np.testing.assert_allclose(np.load(results / f"cam/maps/{row.image}.npy"), maps, atol=2e-3)
+    assert maps.max() > 0.9
 
 
 def test_the_label_check_has_each_image_and_label(finished):

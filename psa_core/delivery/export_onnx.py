@@ -58,8 +58,8 @@ def export(path: Path, output: Path) -> float:
     `stride`. Outputs: `logits` [B, C + 1, h, w] of a segmentation model; `logits` [B, C] and
     `activations` [B, C, h, w] of a CAM network; `features` [B, D, h, w] of AffinityNet.
     Returns the largest difference from torch at two sizes, relative to the largest output.
-    Raises ValueError if it is above TOLERANCE, UserError for the file of prototypes and if torch
-    cannot export the network, as vision transformers; nothing is written then.
+    Raises ValueError if it is above TOLERANCE, UserError for prototypes.safetensors, and for a
+    network that torch cannot export, such as a vision transformer; nothing is written then.
     """
     metadata = read_metadata(path)
     if metadata["stage"] not in OUTPUTS:

@@ -1,7 +1,7 @@
 """Class maps from prototypes of each class and of its context (after LPCAM; Chen and Sun, 2023).
 
-The classifier's weights answer to what tells the classes apart, such as the heads of animals.
-Prototypes answer to all that lies inside the areas of a class but not around them. Unlike LPCAM
+The classifier's weights respond to what tells the classes apart, such as the heads of animals.
+Prototypes respond to all that lies inside the areas of a class but not around them. Unlike LPCAM
 this keeps all prototypes. The mean similarity to them is then one linear map of the normalised
 features, so it takes the place of the classifier; and the step is repeated on the areas that the
 prototypes find.
@@ -9,6 +9,7 @@ prototypes find.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
@@ -30,8 +31,8 @@ ITERATIONS = 15  # of k-means
 class View(NamedTuple):
     """Some cells of an image at one scale.
 
-    classes: the image's class indices in 1..C. features: float16 [N, D], each row of length 1.
-    lengths: float32 [N], those of the rows before.
+    classes: indices in 1..C of classes that the image shows and counts for.
+    features: float16 [N, D], each row of length 1. lengths: float32 [N], those of the rows before.
     """
 
     classes: tuple[int, ...]
@@ -40,17 +41,17 @@ class View(NamedTuple):
 
 
 def chosen_images(images: Iterable[ImageRow], most: int) -> list[ImageRow]:
-    """Images with about `most` of each class, or all there are, in the order given.
+    """Images for each class, at most `most`, in the order given.
 
-    The choice depends on nothing but ids and classes, so new images change little of it.
+    Each row is returned with those of its classes for which its image was chosen. The choice
+    depends on nothing but ids and classes, so new images change little of it.
     """
-    images, chosen, counts = list(images), set(), dict[int, int]()
+    images = list(images)
+    counts, chosen = Counter[int](), dict[str, tuple[int, ...]]()
     for row in sorted(images, key=lambda row: sha256(row.image.encode()).digest()):
-        if any(counts.get(c, 0) < most for c in row.classes):
-            chosen.add(row.image)
-            for c in row.classes:
-                counts[c] = counts.get(c, 0) + 1
-    return [row for row in images if row.image in chosen]
+        chosen[row.image] = tuple(c for c in row.classes if counts[c] < most)
+        counts.update(chosen[row.image])
+    return [row._replace(classes=chosen[row.image]) for row in images if chosen[row.image]]
 
 
 def small_scales(scales: Iterable[float]) -> list[float]:
@@ -67,9 +68,9 @@ def views(
     *,
     scales: Sequence[float],
 ) -> list[list[View]]:
-    """Up to CELLS evenly spaced cells of each image at each scale.
+    """Up to CELLS evenly spaced cells of each image at each scale, without those of length 0.
 
-    images: uint8 [H, W, 3], all of one size. classes: for each image its class indices in 1..C.
+    images: uint8 [H, W, 3], all of one size. classes: for each image those of its views.
     scales: factors on the image's size.
     Returns the views of each image, on the CPU.
     Raises ValueError if the network's outputs are not finite.
@@ -83,6 +84,7 @@ def views(
         check_finite(features)
         for own, each, present in zip(found, features.float(), classes, strict=True):
             cells = evenly(each.flatten(1).T, CELLS).cpu()
+            cells = cells[cells.any(1)]
             own.append(View(tuple(present), F.normalize(cells).half(), cells.norm(dim=1)))
     return found
 
@@ -117,22 +119,23 @@ def prototype_weights(
 
 
 def areas(
-    views: Iterable[View], weights: torch.Tensor, threshold: float, *, normalised: bool
+    views: Sequence[View], weights: torch.Tensor, threshold: float, *, normalised: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cells of a class and of its context, each float32 [at most SAMPLES, D], evenly spaced.
 
     weights: float32 [D], of the class. normalised: whether they are those of prototypes.
     """
-    inside, outside = [weights.new_zeros(0, len(weights))], [weights.new_zeros(0, len(weights))]
+    covered = []
     for view in views:
-        features = view.features.float()
-        scores = F.relu(features @ weights)
+        scores = F.relu(view.features.float() @ weights)
         if not normalised:
             scores *= view.lengths
-        covered = scores > threshold * scores.max()
-        inside.append(features[covered])
-        outside.append(features[~covered])
-    return evenly(torch.cat(inside), SAMPLES), evenly(torch.cat(outside), SAMPLES)
+        covered.append(scores > threshold * scores.max() if len(scores) else scores > 0)
+    features = torch.cat([weights.new_zeros(0, len(weights)).half(), *(v.features for v in views)])
+    inside = torch.cat([torch.zeros(0, dtype=torch.bool), *covered])
+    return tuple(
+        features[evenly(part.nonzero()[:, 0], SAMPLES)].float() for part in (inside, ~inside)
+    )
 
 
 def prototypes(features: torch.Tensor, count: int) -> torch.Tensor:

@@ -29,7 +29,8 @@ def read_metadata(path: str | Path) -> dict:
     `network` of the stage; `preprocessing`, which the network applies itself: mean and standard
     deviation of the channels, for images in [0, 1]; `versions` of packages. From a training also
     `dataset`, `seed`, `training`, that section of the stage, and `images`, the bands and the range
-    of values that were read (`formats.reading.Reading`); from `delivery.model.write_model`
+    of values that were read (`formats.reading.Reading`); from `make_prototypes` also `prototypes`,
+    its settings; from `delivery.model.write_model`
     also `inference`, `metrics` and `licence`.
     Raises UserError, with the file, for any other file; OSError where it is missing.
     """

@@ -121,6 +121,10 @@ def read(path: str | Path, stage: str) -> dict[str, torch.Tensor]:
             f" (its keys: {', '.join(map(str, list(saved)[:5]))})" if hasattr(saved, "keys") else ""
         )
         raise UserError(f"{path}: not a dictionary of tensors{keys}; save a network's state_dict()")
+    if own_stage == "prototypes":
+        raise UserError(
+            f"{path}: made for class maps alone; choose the network.safetensors beside it"
+        )
     if own_stage != stage:
         saved = {key: t for key, t in saved.items() if key.startswith("backbone.")}
     return {name: t for name, t in saved.items() if not name.endswith(".num_batches_tracked")}

@@ -35,7 +35,6 @@ DROPPED_EVENTS = ("job_info", "job_started", "group_info", "shellcmd", "progress
 # their ratios matter, and the measured time of finished rules sets the scale: one for the
 # trainings, which have a least number of steps, and one for the rules that follow the images.
 SECONDS = {
-    "make_prototypes": 40,
     "infer_cam": 210,
     "make_affinity_labels": 120,
     "infer_affinity": 100,

@@ -51,6 +51,7 @@ if not config["freeze"]:
                 output_stride=OF_MAPS["output_stride"],
                 longest_side=config["longest_side"],
             ),
+            shards=DATA.shards("train_aug"),  # Snakemake ignores a table that is gone
             code=code_of("make_prototypes"),
         script:
             "../scripts/make_prototypes.py"
@@ -71,6 +72,7 @@ rule infer_cam:
     threads: 8
     params:
         settings=OF_MAPS,
+        network=NETWORK_OF_MAPS,  # whose name alone reruns nothing
         maps="results/cam/maps/{}.npy",
         code=code_of("infer_cam"),
     script:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from snakemake.script import snakemake
 
 settings, path = dict(snakemake.params.settings), snakemake.input.network
+made = {"stage": "prototypes", "prototypes": snakemake.params.settings}
 with logs.stage(snakemake.log[0], settings=settings):
     longest_side = settings.pop("longest_side")
     scales = prototypes.small_scales(settings.pop("scales"))
@@ -29,5 +30,4 @@ with logs.stage(snakemake.log[0], settings=settings):
     classifier = network.classifier.weight.flatten(1).cpu()
     weights = prototypes.prototype_weights(views, classifier, **settings)
     tensors = read_tensors(path) | {"classifier.weight": weights[..., None, None]}
-    metadata = read_metadata(path) | {"stage": "prototypes"}
-    write_tensors(snakemake.output.network, tensors, metadata)
+    write_tensors(snakemake.output.network, tensors, read_metadata(path) | made)
