@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -18,6 +18,7 @@ from psa_core.method.maps import resize
 from psa_core.runtime.artifacts import replacing
 
 matplotlib.use("Agg")
+LONGEST_NAME = 24  # characters of an image's id that are shown, its last ones
 # Of Okabe and Ito's palette, which colour-blind people can tell apart.
 LOSS_COLOURS = {
     "iou": "#BBBBBB",
@@ -29,32 +30,37 @@ LOSS_COLOURS = {
 
 
 def heat(image: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Blend an image with a heat map of its strongest class activation map.
+    """Lay a heat map of the strongest class activation map over an image.
 
-    image: uint8 [H, W, 3]. maps: float [K, h, w] in [0, 1]. Returns uint8 [H, W, 3].
+    image: uint8 [H, W, 3]. maps: float [K, h, w] in [0, 1]. Returns uint8 [H, W, 3]. Where no class
+    is active the image is as it was, and where one is fully active a quarter of it is left.
     """
     strongest = resize(maps.max(0, keepdims=True, initial=0), image.shape[:2])[0].clip(0, 1)
     warm = plt.get_cmap("inferno")(strongest)[..., :3] * 255
-    return (0.35 * image + 0.65 * warm).astype(np.uint8)
+    share = 0.75 * strongest[..., None]
+    return ((1 - share) * image + share * warm).astype(np.uint8)
 
 
 def grid(
-    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], names: Sequence[str]
+    rows: Mapping[str, Sequence[np.ndarray]], titles: Sequence[str], names: Sequence[str]
 ) -> Figure:
     """Grid of pictures with a legend of the classes.
 
-    rows: pictures uint8 [H, W, 3], one row per image, one column per stage.
+    rows: by image id, which is written beside them: pictures uint8 [H, W, 3], one per stage.
     titles: of the columns. names: of the classes, without background.
     """
-    columns = max(map(len, rows), default=1)
+    columns = max(map(len, rows.values()), default=1)
     figure, axes = plt.subplots(
         max(1, len(rows)), columns, figsize=(2.2 * columns, 2.0 * len(rows) + 0.9), squeeze=False
     )
     for axis in axes.flat:
         axis.set_axis_off()
-    for line, row in zip(axes, rows, strict=False):
+    for line, (image, row) in zip(axes, rows.items(), strict=False):
         for axis, picture in zip(line, row, strict=False):
             axis.imshow(picture)
+        name = image if len(image) <= LONGEST_NAME else f"…{image[1 - LONGEST_NAME :]}"
+        beside = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 8}
+        line[0].text(-0.03, 0.5, name, transform=line[0].transAxes, parse_math=False, **beside)
     for axis, title in zip(axes[0], titles, strict=False):
         axis.set_title(title, fontsize=10)
     pairs = class_colours(len(names)) / 255

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 with logs.stage(snakemake.log[0], reads=snakemake.input):
     names = read_lines(snakemake.input.classes)
     masked = listed_images(snakemake.input.masks)
-    rows = []
+    rows = {}
     for row in read_images(snakemake.input.images, listed=snakemake.params.images):
         patterns = [snakemake.params.predictions]
         patterns += [snakemake.params.masks] if row.image in masked else []
         image = row.read()
         label_maps = [read_label_map(each.format(row.image), image.shape[:2]) for each in patterns]
-        rows.append([image, *(overlay(image, label_map) for label_map in label_maps)])
+        rows[row.image] = [image, *(overlay(image, label_map) for label_map in label_maps)]
     grid = figures.grid(rows, ["image", "prediction", "true mask"], names)
     figures.save(snakemake.output[0], grid)

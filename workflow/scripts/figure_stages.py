@@ -23,7 +23,7 @@ TITLES = [
 with logs.stage(snakemake.log[0], reads=snakemake.input):
     names = read_lines(snakemake.input.classes)
     masked = listed_images(snakemake.input.masks)
-    rows = []
+    rows = {}
     for row in read_images(snakemake.input.images, listed=snakemake.params.images):
         patterns = list(snakemake.params.labels)
         patterns += [snakemake.params.masks] if row.image in masked else []
@@ -31,5 +31,5 @@ with logs.stage(snakemake.log[0], reads=snakemake.input):
         maps = read_array(snakemake.params.maps.format(row.image), len(row.classes))
         labels = [read_label_map(each.format(row.image), image.shape[:2]) for each in patterns]
         tinted = [overlay(image, label_map) for label_map in labels]
-        rows.append([image, figures.heat(image, maps), *tinted])
+        rows[row.image] = [image, figures.heat(image, maps), *tinted]
     figures.save(snakemake.output[0], figures.grid(rows, TITLES, names))
