@@ -72,7 +72,7 @@ rule infer_cam:
     threads: 8
     params:
         settings=OF_MAPS,
-        network=NETWORK_OF_MAPS,  # whose name alone reruns nothing
+        prototypes=config["cam"]["prototypes"]["rounds"] > 0,  # another file alone reruns nothing
         maps="results/cam/maps/{}.npy",
         code=code_of("infer_cam"),
     script:
