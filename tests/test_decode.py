@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from datasets_on_disk import write_image, write_mask, write_text
 from PIL import Image, ImageOps
+from pillow_heif import from_pillow
 
 from psa_core.datasets import decode
 from psa_core.datasets.formats.source import DatasetError
@@ -21,7 +22,11 @@ def write_oriented(path, orientation, size=(40, 32)):
     """An image that is white in its stored top left quarter, black elsewhere."""
     pixels = np.zeros((size[1], size[0], 3), np.uint8)
     pixels[: size[1] // 2, : size[0] // 2] = 255
-    Image.fromarray(pixels).save(path, exif=with_orientation(orientation))
+    image = Image.fromarray(pixels)
+    if path.suffix == ".heic":
+        from_pillow(image).save(path, exif=with_orientation(orientation))
+    else:
+        image.save(path, exif=with_orientation(orientation))
 
 
 # Where the stored top left quarter is to be seen, by the EXIF standard: (lower half, right half).
@@ -35,7 +40,7 @@ def quarter_of(array):
     return tuple(map(int, np.unravel_index(means.argmax(), (2, 2))))
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "avif", "heic"])
 @pytest.mark.parametrize("orientation", QUARTER)
 def test_images_are_upright(tmp_path, suffix, orientation):
     path = tmp_path / f"x.{suffix}"
@@ -119,7 +124,7 @@ def test_a_lossy_mask_is_refused_under_any_name(tmp_path):
         (b"\0" * 500, "it holds zeros only"),
         (b"\n<!DOCTYPE html><p>404", "an HTML page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC, AVIF or a video"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC, which needs pip install pillow-heif"),
         (b"<?xml version='1.0'?><svg/>", "XML"),
         (b"some text", "not an image"),
     ],
@@ -127,6 +132,17 @@ def test_a_lossy_mask_is_refused_under_any_name(tmp_path):
 def test_what_an_image_is_instead(tmp_path, content, reason):
     (tmp_path / "x.jpg").write_bytes(content)
     with pytest.raises(DatasetError, match=rf"x\.jpg: cannot be decoded \({reason}"):
+        decode.read_image(tmp_path / "x.jpg")
+
+
+def test_heic_is_read_under_any_name_where_pillow_heif_is_installed(tmp_path, monkeypatch):
+    write_oriented(tmp_path / "x.heic", 6)
+    expected = decode.read_image(tmp_path / "x.heic")
+    (tmp_path / "x.heic").rename(tmp_path / "x.jpg")  # as some programs name it
+    assert np.array_equal(decode.read_image(tmp_path / "x.jpg"), expected)
+    monkeypatch.setattr(decode, "_learn_heic", lambda: False)
+    monkeypatch.setattr(Image, "ID", [each for each in Image.ID if each != "HEIF"])
+    with pytest.raises(DatasetError, match=r"x\.jpg: .* needs pip install pillow-heif"):
         decode.read_image(tmp_path / "x.jpg")
 
 

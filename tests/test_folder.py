@@ -403,20 +403,21 @@ def test_masks_that_are_not_png(folder, root):
     assert read(folder).masks["z"] == f"{root}/masks/z.png"
 
 
-def test_a_jfif_is_an_image(folder, root):
+@pytest.mark.parametrize("suffix", ["jfif", "HEIC", "avif"])
+def test_less_common_suffixes_of_images(folder, root, suffix):
     write_image(root / "images/x.jpeg")
     (root / "images/x.jpg").unlink()
-    (root / "images/x.jpeg").rename(root / "images/x.jfif")
-    write_labels(root, "x.jfif,cat", header="image,labels")
-    assert read(folder).images["x"] == f"{root}/images/x.jfif"
+    (root / "images/x.jpeg").rename(root / f"images/x.{suffix}")
+    write_labels(root, f"x.{suffix},cat", header="image,labels")
+    assert read(folder).images["x"] == f"{root}/images/x.{suffix}"
 
 
 @pytest.mark.parametrize(
     ("name", "file", "there"),
     [
         ("images/x.jpg", None, "there: 'x.jpg', without 'images/'"),
-        ("photo.heic", "photo.heic", "there: 'photo.heic'"),
-        ("photo.jpg", "photo.HEIC", "there: 'photo.HEIC'"),
+        ("photo.raw", "photo.raw", "there: 'photo.raw'"),
+        ("photo.jpg", "photo.RAW", "there: 'photo.RAW'"),
         (
             "caf\u00e9.jpg",
             "cafe\u0301.jpg",

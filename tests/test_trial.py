@@ -10,7 +10,6 @@ from workflow_runs import run
 from psa_core.errors import UserError
 from psa_core.networks.trial import check_networks
 from psa_core.runtime.config import complete
-from psa_core.runtime.stages import trained_stages
 
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 CAIT = {"network": {"backbone": "cait_xxs24_224", "output_stride": 32}}  # images of 224 x 224 alone
@@ -22,13 +21,13 @@ def configuration(**sections):
 
 def message(config, *, images=100):
     with pytest.raises(UserError) as raised:
-        check_networks(config, trained_stages(config)[0], images=images)
+        check_networks(config, images=images)
     return str(raised.value)
 
 
 def test_the_defaults_pass_and_nothing_is_drawn():
     state = torch.get_rng_state()
-    check_networks(configuration(), "cam", images=100)
+    check_networks(configuration(), images=100)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -53,14 +52,10 @@ def test_tokens_are_no_maps():
     assert "cam.network.backbone: cait_xxs24_224 cannot take 16 images of 224 x 224" in text
 
 
-def test_later_trainings_try_nothing():
-    check_networks(configuration(cam=CAIT), "affinity", images=100)
-
-
 def test_a_norm_needs_two_values_per_channel():
     training = {"batch_size": 8, "crop_size": 32}  # one cell at stride 32
     config = configuration(cam={"training": training})
-    check_networks(config, "cam", images=2)
+    check_networks(config, images=2)
     text = message(config, images=1)
     assert "cannot take 1 images of 32 x 32" in text
     assert "Expected more than 1 value per channel" in text
@@ -71,8 +66,7 @@ def test_a_norm_needs_two_values_per_channel():
 def test_only_networks_that_are_trained_are_tried():
     unused = {**CAIT, "maps": "maps"}
     config = configuration(cam=unused)
-    assert trained_stages(config) == ["affinity", "segmentation"]
-    check_networks(config, "affinity", images=100)
+    check_networks(config, images=100)
 
 
 def test_the_first_training_tries_the_last_network(tmp_path):

@@ -6,6 +6,7 @@ used as they are to be seen. A mask that has the size of the stored pixels is tu
 
 from __future__ import annotations
 
+import functools
 import io
 from pathlib import Path
 
@@ -29,7 +30,7 @@ TURNS = {  # by EXIF orientation; 1 is upright
 }
 PNG_EXIF = {"exif", "Raw profile type exif", "XML:com.adobe.xmp"}
 SIDEWAYS = (5, 6, 7, 8)  # these exchange width and height
-LOSSY = ("JPEG", "MPO", "WEBP", "JPEG2000")
+LOSSY = ("AVIF", "HEIF", "JPEG", "JPEG2000", "MPO", "WEBP")
 GREY_BITS = {"1": 1, "L;2": 2, "L;4": 4}  # Pillow spreads such values over 0..255
 
 
@@ -141,7 +142,7 @@ def _decode_mask(path: str | Path, image: str | Path) -> Image.Image:
 def _header(path: str | Path) -> tuple[tuple[int, int], tuple[int, int], int] | None:
     """(upright size, stored size, orientation) of an image; None where it is damaged."""
     try:
-        with Image.open(path) as image:
+        with _open(path) as image:
             orientation = _orientation(image)
             other = image.size[::-1] if orientation in SIDEWAYS else image.size
             # Pillow itself turns TIFF, and its size is upright from the start.
@@ -154,6 +155,27 @@ def _header(path: str | Path) -> tuple[tuple[int, int], tuple[int, int], int] | 
     except Exception:
         return None
     return size, size, 1
+
+
+def _open(content: str | Path | io.BytesIO) -> Image.Image:
+    """Image.open, which also knows HEIC where pillow-heif is installed."""
+    try:
+        return Image.open(content)
+    except UnidentifiedImageError:
+        if not _learn_heic():
+            raise
+        return Image.open(content)
+
+
+@functools.cache
+def _learn_heic() -> bool:
+    """Let Pillow read HEIC; False without pillow-heif."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
 
 
 def _orientation(image: Image.Image) -> int:
@@ -175,7 +197,7 @@ def _read_values(
     if isinstance(content, io.BytesIO):
         content.seek(0)
     try:
-        with Image.open(content) as header:
+        with _open(content) as header:
             turn = TURNS.get(_orientation(header))
     except UnidentifiedImageError:  # many bands
         turn = None
@@ -191,7 +213,7 @@ def _decode(path: str | Path, content: str | Path | io.BytesIO) -> Image.Image:
     if reason := None if isinstance(content, io.BytesIO) else refusal(path):
         raise DatasetError(f"{path}: cannot be decoded ({reason}): replace the file")
     try:
-        with Image.open(content) as image:
+        with _open(content) as image:
             mode = str(image.tile[0][3]) if image.tile else ""
             orientation = _orientation(image)
             is_tiff = image.format == "TIFF"  # which Pillow turns

@@ -12,17 +12,15 @@ CLASSES = 2  # their number changes nothing that can fail
 OTHER_SIZE = (96, 160)  # height and width, unlike those of any crop
 
 
-def check_networks(config: dict, stage: str, *, images: int) -> None:
+def check_networks(config: dict, *, images: int) -> None:
     """Try each network on a batch as in its training, and on an image of another size.
 
     config: the complete configuration. images: number of training images, which bounds the batch.
-    stage: the training that begins; nothing is done in any but the first of a run.
     Tensors are on the device "meta", without values, so this takes no memory and little time.
     Raises UserError for all networks together that cannot be built or cannot take such images.
     """
     problems = []
-    trained = trained_stages(config)
-    for each in trained if stage == trained[0] else ():
+    for each in trained_stages(config):
         network, training = config[each]["network"], config[each]["training"]
         batch_size = max(1, min(training["batch_size"], images) // config["devices"])
         batch = (batch_size, 3, training["crop_size"], training["crop_size"])

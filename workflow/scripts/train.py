@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from psa_core.datasets.corrections import find_labels
 from psa_core.datasets.index import check_classes, read_images
 from psa_core.networks.trial import check_networks
-from psa_core.runtime import logs
+from psa_core.runtime import logs, space
 from psa_core.runtime.artifacts import listed_images, read_lines
+from psa_core.runtime.stages import trained_stages
 from psa_core.training.loop import Examples, Machine, Outputs, train
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ with logs.stage(snakemake.log[0], reads=snakemake.input, settings=settings):
         if not dataset["limit"]:  # a quick try may lack a class
             check_classes(images, names)
         targets = method.label_vectors([row.classes for row in images], len(names))
-    check_networks(snakemake.config, files.stage, images=len(images))
+    if files.stage == trained_stages(snakemake.config)[0]:  # before hours go into it
+        check_networks(snakemake.config, images=len(images))
+        space.warn_if_short(images, snakemake.config["longest_side"], "results")
     train(
         files.stage,
         method.losses,

@@ -23,7 +23,7 @@ IGNORE = 255
 MOST_CLASSES = 253  # indices are uint8: 254 and 255 are taken
 RESERVED = ("background", "mean")  # names of rows in results/metrics.csv
 IMAGE_SUFFIXES = frozenset(
-    (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+    ".avif .bmp .gif .heic .heif .jfif .jpe .jpeg .jpg .png .tif .tiff .webp".split()
 )
 LONGEST_ID = 240  # bytes; file systems allow 255, and temporary names are longer by 14
 PROBLEMS_SHOWN = 10
