@@ -37,6 +37,39 @@ def test_file_appears_only_when_it_is_whole(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.fixture
+def events(monkeypatch):
+    """(what, inode of the file) in order: "flushed" to the disk, "named" as it is to be called."""
+    events, replace = [], os.replace
+
+    def named(source, target):
+        events.append(("named", os.stat(source).st_ino))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", lambda file: events.append(("flushed", os.stat(file).st_ino)))
+    monkeypatch.setattr(os, "replace", named)
+    return events
+
+
+def test_contents_are_on_the_disk_before_they_replace_others(events, tmp_path):
+    """So a power cut leaves the old file or the new one, not an empty one."""
+    with artifacts.replacing(tmp_path / "network") as temporary:
+        temporary.write_text("new")
+    inode = (tmp_path / "network").stat().st_ino
+    assert events == [("flushed", inode), ("named", inode)]
+
+
+def test_files_are_on_the_disk_before_a_manifest_lists_them(events, tmp_path):
+    for image in "abc":
+        artifacts.write_array(tmp_path / f"{image}.npy", np.zeros(1))
+    files = {(tmp_path / f"{image}.npy").stat().st_ino for image in "abc"}
+    assert events == [("named", inode) for _, inode in events]  # each alone does not wait
+    events.clear()
+    artifacts.write_manifest(tmp_path / "train_aug_0.txt", f"{tmp_path}/{{}}.npy", "abc")
+    assert set(events[:3]) == {("flushed", inode) for inode in files}
+    assert [what for what, _ in events[3:]] == ["flushed", "named"]
+
+
 def test_file_has_the_permissions_of_any_other(tmp_path):
     (tmp_path / "plain").touch()
     artifacts.write_array(tmp_path / "array.npy", np.zeros(1))

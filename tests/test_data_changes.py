@@ -548,6 +548,7 @@ def test_a_deleted_mask_comes_back_alone(run):
     ("gone", "first"),
     [
         ("dataset/classes.txt", {"list_names": 1}),
+        ("dataset/summary.csv", {"summary": 1, "index_images": None, "train_cam": None}),
         ("cam/network.safetensors", {"train_cam": 1, "make_prototypes": 1, "infer_cam": 4}),
         ("cam/prototypes.safetensors", {"make_prototypes": 1, "infer_cam": 4}),
         ("affinity_labels/train_aug_1.txt", {"make_affinity_labels": 1, "train_affinity": 1}),
@@ -580,7 +581,7 @@ def test_a_deleted_network_manifest_or_folder_comes_back(run, gone, first):
     "gone",
     [
         *("cam/network.safetensors", "walk/scores", "pseudo_labels/check.csv"),
-        *("dataset/scored_train.txt", "dataset/masks/train_aug_0.csv"),
+        *("dataset/scored_train.txt", "dataset/masks/train_aug_0.csv", "dataset/summary.csv"),
     ],
 )
 def test_what_came_back_is_finished(run, gone):

@@ -25,7 +25,7 @@ from psa_core.datasets.decode import read_image
 from psa_core.datasets.index import resized
 from psa_core.delivery.cli import main
 from psa_core.delivery.model import write_model
-from psa_core.delivery.output import write_legend
+from psa_core.delivery.output import is_done, write_legend
 from psa_core.delivery.prediction import what_was_found
 from psa_core.method import segmentation
 from psa_core.method.dcrf import dense_crf
@@ -130,6 +130,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 # --- the same code, the same bytes ----------------------------------------------------------------
+
+
+def test_files_that_a_power_cut_left_empty_are_not_done(tmp_path):
+    image, mask = tmp_path / "a.jpg", tmp_path / "a.png"
+    image.touch()
+    for content, expected in ((b"", False), (b"mask", True)):
+        mask.write_bytes(content)
+        assert is_done(image, {"masks": mask}) == expected
 
 
 def test_masks_are_those_of_the_workflow(run, tmp_path):

@@ -96,9 +96,13 @@ def files(folder: Path, name: str, kinds: Iterable[str]) -> dict[str, Path]:
 
 
 def is_done(image: Path, paths: dict[str, Path]) -> bool:
-    """Whether all these files exist and are not older than the image."""
+    """Whether all these files exist, are not older than the image, and hold something.
+
+    After a power cut, files of the last seconds may be empty.
+    """
     time = image.stat().st_mtime_ns
-    return all(path.exists() and path.stat().st_mtime_ns >= time for path in paths.values())
+    states = [path.stat() if path.exists() else None for path in paths.values()]
+    return all(state and state.st_mtime_ns >= time and state.st_size for state in states)
 
 
 def remove_temporary(folder: Path, kinds: Iterable[str]) -> None:
@@ -114,15 +118,15 @@ def write(
 ) -> None:
     """Write the files of an image's prediction, those of `paths` alone."""
     if "overlays" in paths:
-        with replacing(paths["overlays"]) as temporary:
+        with replacing(paths["overlays"], flush=False) as temporary:
             Image.fromarray(overlay(row.read(), prediction.labels)).save(temporary)
     if "confidence" in paths:
-        with replacing(paths["confidence"]) as temporary:
+        with replacing(paths["confidence"], flush=False) as temporary:
             Image.fromarray(prediction.confidence).save(temporary)
     if prediction.probabilities is not None:
         write_array(paths["probabilities"], prediction.probabilities)
     if "records" in paths:
-        with replacing(paths["records"]) as temporary:
+        with replacing(paths["records"], flush=False) as temporary:
             temporary.write_text(json.dumps(record(row, prediction, classes)), encoding="utf-8")
     write_label_map(paths["masks"], prediction.labels)
 

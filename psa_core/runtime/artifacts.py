@@ -10,6 +10,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from psa_core.errors import UserError
 from psa_core.runtime.manifests import manifest_of, read_manifest
 
 IGNORE = 255
+FLUSHED_TOGETHER = 16  # files: 0.2 ms each on an SSD, where one after the other takes 6
 REBUILD = "delete it, and the next run makes it again"  # end of the message about a broken file
 
 
@@ -41,10 +43,12 @@ VOC_PALETTE = _voc_palette()
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
     """Yield a temporary file in the folder of `path`; it becomes `path` if the block succeeds.
 
     Makes the folder. Raises OSError with the path and a remedy where the disk is full.
+    flush: wait until the contents are on the disk, so that a power cut leaves the old file or the
+    new one. It takes milliseconds: files of single images leave it to their manifest.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +58,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
+        if flush:
+            _flush(temporary)
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         # HDF5 and torch hide the error number, so look at the disk itself.
@@ -67,6 +73,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def remove_left(path: str | Path) -> None:
@@ -83,14 +97,17 @@ def _umask() -> int:
 
 
 def write_manifest(path: str | Path | None, pattern: str, images: Iterable[str]) -> None:
-    """List files with their SHA-256; see `manifests`.
+    """List files with their SHA-256, see `manifests`, once all of them are on the disk.
 
     path: None writes nothing, because a job for a single image makes no manifest.
     pattern: of the files, for example "results/cam/maps/{}.npy". images: the ids to put into it.
     """
     if path is None:
         return
-    text = manifest_of(Path(pattern.format(image)) for image in images)
+    files = [Path(pattern.format(image)) for image in images]
+    with ThreadPoolExecutor(FLUSHED_TOGETHER) as pool:
+        list(pool.map(_flush, files))
+    text = manifest_of(files)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -116,13 +133,13 @@ def write_label_map(path: str | Path, labels: np.ndarray) -> None:
     """Write uint8 [H, W] class indices as a PNG with VOC's palette."""
     image = Image.fromarray(np.ascontiguousarray(labels, dtype=np.uint8), mode="P")
     image.putpalette(VOC_PALETTE)
-    with replacing(path) as temporary:
+    with replacing(path, flush=False) as temporary:
         image.save(temporary)
 
 
 def write_grey(path: str | Path, values: np.ndarray) -> None:
     """Write [H, W] in [0, 1] as a grey PNG, 255 for 1."""
-    with replacing(path) as temporary:
+    with replacing(path, flush=False) as temporary:
         Image.fromarray((255 * values).round().astype(np.uint8)).save(temporary)
 
 
@@ -154,7 +171,7 @@ def read_label_map(
 
 def write_array(path: str | Path, array: np.ndarray) -> None:
     """Write an array as float16 .npy."""
-    with replacing(path) as temporary:
+    with replacing(path, flush=False) as temporary:
         np.save(temporary, array.astype(np.float16))
 
 

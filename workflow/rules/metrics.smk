@@ -59,6 +59,7 @@ MADE_WHOLE = [
     *SCORE_FILES,
     *CHECKS,
     CHECK,
+    SUMMARY,
     *EXPONENTS,
     *NETWORKS,
 ]

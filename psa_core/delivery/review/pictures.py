@@ -29,7 +29,7 @@ def write_pictures(
     _write_jpeg(f"{folder}/photographs/{image}.jpg", large)
     height, width = large.shape[:2]
     runs = run_lengths(_resized(labels, (height, width)))
-    with replacing(f"{folder}/labels/{image}.js") as temporary:
+    with replacing(f"{folder}/labels/{image}.js", flush=False) as temporary:
         text = json.dumps([image, width, height, runs], separators=(",", ":"))
         temporary.write_text(f"showLabel(...{text});\n", encoding="ascii")
 
@@ -48,5 +48,5 @@ def _resized(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _write_jpeg(path: str, pixels: np.ndarray) -> None:
-    with replacing(path) as temporary:
+    with replacing(path, flush=False) as temporary:
         Image.fromarray(pixels).save(temporary, quality=85)
