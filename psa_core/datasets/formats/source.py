@@ -23,7 +23,10 @@ IGNORE = 255
 MOST_CLASSES = 253  # indices are uint8: 254 and 255 are taken
 RESERVED = ("background", "mean")  # names of rows in results/metrics.csv
 IMAGE_SUFFIXES = frozenset(
-    ".avif .bmp .gif .heic .heif .jfif .jpe .jpeg .jpg .png .tif .tiff .webp".split()
+    [
+        *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg"),
+        *(".png", ".tif", ".tiff", ".webp"),
+    ]
 )
 LONGEST_ID = 240  # bytes; file systems allow 255, and temporary names are longer by 14
 PROBLEMS_SHOWN = 10
