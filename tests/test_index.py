@@ -364,7 +364,8 @@ def test_a_turned_image_and_its_mask(folder, root):
         ((375, 500), None, (375, 500)),
         ((188, 250), 500, (376, 500)),  # enlarged
         ((4000, 3000), 500, (500, 375)),  # reduced
-        ((2000, 3), 500, (500, 1)),
+        ((20000, 200), 500, (3200, 32)),  # not to 5 pixels
+        ((2000, 32), 500, (2000, 32)),
     ],
 )
 def test_sizes_at_a_longest_side(size, longest_side, expected):
@@ -372,12 +373,12 @@ def test_sizes_at_a_longest_side(size, longest_side, expected):
 
 
 def test_resized_images_keep_their_content(rng):
-    image = np.tile(np.arange(0, 240, 4, np.uint8)[:, None, None], (1, 80, 3))  # 60 x 80, a ramp
-    assert index.resized(image, 80) is image
-    small = index.resized(image, 40)
-    assert small.shape == (30, 40, 3)
-    # Row k of the half covers rows 2k and 2k + 1: their mean is 8k + 2.
-    assert np.abs(small[2:-2, :, 0].astype(int) - (8 * np.arange(30) + 2)[2:-2, None]).max() <= 1
-    large = index.resized(image, 160)
-    assert large.shape == (120, 160, 3)
+    image = np.tile(np.arange(0, 240, 3, np.uint8)[:, None, None], (1, 100, 3))  # 80 x 100, a ramp
+    assert index.resized(image, 100) is image
+    small = index.resized(image, 50)
+    assert small.shape == (40, 50, 3)
+    # Row k of the half covers rows 2k and 2k + 1: their mean is 6k + 1.5.
+    assert np.abs(small[2:-2, :, 0].astype(int) - (6 * np.arange(40) + 1.5)[2:-2, None]).max() <= 1
+    large = index.resized(image, 200)
+    assert large.shape == (160, 200, 3)
     assert np.abs(large[::2].astype(int) - image.repeat(2, 1)).max() <= 2

@@ -18,7 +18,7 @@ import pandas as pd
 from PIL import Image
 
 from psa_core.datasets import formats
-from psa_core.datasets.decode import examine, read_image, upright_size
+from psa_core.datasets.decode import SMALLEST_SIDE, examine, read_image, upright_size
 from psa_core.datasets.formats.reading import Reading, reading_of
 from psa_core.datasets.formats.source import DatasetError, Source, fail, union
 from psa_core.datasets.masks import checked_mask, size_problems
@@ -191,10 +191,14 @@ def resized(image: np.ndarray, longest_side: int | None) -> np.ndarray:
 def resized_size(height: int, width: int, longest_side: int | None) -> tuple[int, int]:
     """(height, width) of an image enlarged or reduced to a longest side in pixels.
 
-    None keeps the size. Each side has at least one pixel.
+    None keeps the size. An image is never reduced to less than SMALLEST_SIDE on its other side,
+    so that of 20,000 x 200 pixels the networks see 3,200 x 32, not 500 x 5.
     """
-    scale = (longest_side or max(height, width)) / max(height, width)
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    if longest_side is None:
+        return height, width
+    shorter, longer = sorted((height, width))
+    scale = max(longest_side / longer, min(1.0, SMALLEST_SIDE / shorter))
+    return round(height * scale), round(width * scale)
 
 
 def _read_source(dataset: dict, images: Sequence[str]) -> Source:

@@ -17,9 +17,7 @@ log = logging.getLogger(__name__)
 OF_PIXEL_SEEN, OF_PIXEL = 1.0, 0.1
 
 
-def warn_if_short(
-    images: Sequence[ImageRow], longest_side: int | None, folder: str | Path
-) -> None:
+def warn_if_short(images: Sequence[ImageRow], longest_side: int | None, folder: str | Path) -> None:
     """Log a warning if the results of these images will not find room.
 
     images: those of `train_aug`. longest_side: to which they are resized, in pixels.
