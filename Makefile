@@ -18,7 +18,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help install metrics report voc12 coco models bench gpu-check accuracy lint test testslow \
-	test-slurm test-faults test-anywhere soak fuzz format clean
+	test-slurm test-faults test-versions test-anywhere soak fuzz format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,9 +58,11 @@ lint: install  ## check style, format and types
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
 
-test: lint  ## lint and run the fast tests
+test: lint  ## lint, run the fast tests, and print how much of psa_core they ran
 	$(BIN)/pytest -m "not slow and not slurm" --numprocesses auto --maxprocesses 4 \
-		--dist loadfile --no-loadscope-reorder
+		--dist loadfile --no-loadscope-reorder --cov --cov-report=
+	$(BIN)/coverage json -q -o .coverage.json
+	$(BIN)/python tests/covered.py .coverage.json
 
 testslow: install  ## run the tests that take long
 	$(BIN)/pytest -m slow --numprocesses auto --maxprocesses 2 --dist load
@@ -79,6 +81,9 @@ test-faults: install  ## kill running workflows at random, 30 times, and compare
 
 fuzz: install  ## test all readers and properties with EXAMPLES=20000 new inputs each (an hour)
 	PSA_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_fuzz.py tests/test_properties.py
+
+test-versions: install  ## run the workflow with the oldest and the newest packages that are allowed
+	$(BIN)/python tests/versions.py
 
 test-anywhere: install  ## run make test as on other machines (hours); RUNS="omp=1 user+home"
 	$(BIN)/python tests/anywhere.py $(RUNS)

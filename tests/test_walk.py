@@ -49,9 +49,12 @@ SIZES = [(1, 1), (1, 7), (7, 1), (2, 3), (6, 5), (12, 9)]
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("beta", "t"), [(8, 256), (8, 16), (1, 7)])
-def test_equals_the_dense_matrix_power(rng, size, beta, t):
+@pytest.mark.parametrize(("beta", "t"), [(8, 256), (8, 16), (1, 7), (8, 1), (8, 65_536)])
+@pytest.mark.parametrize("affinities", ["any", "0 and 1"])
+def test_equals_the_dense_matrix_power(rng, size, beta, t, affinities):
     edges, scores = random_edges(rng, *size), rng.random((3, *size))
+    if affinities == "0 and 1":
+        edges = np.round(edges)  # NaN stays
     power = np.linalg.matrix_power(dense_transition(edges, beta), t)
     expected = (power @ scores.reshape(3, -1).T).T.reshape(3, *size)
     walked = spread(scores, edges, beta=beta, t=t)

@@ -1,6 +1,7 @@
 """One true run of all stages: what it makes, and that true jobs do what the plan says."""
 
 import ast
+import csv
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from dry_runs import DryRun, jobs_to_run
 from PIL import Image
 from safetensors.torch import load_file
@@ -211,15 +213,39 @@ def test_a_second_run_does_nothing(finished):
 
 
 @pytest.mark.slow  # a whole run more
-def test_a_second_folder_has_the_same_bytes(finished, tmp_path):
-    """All that is made, but for logs and times."""
+def test_labels_of_another_format_give_the_same_bytes_in_a_second_folder(finished, tmp_path):
+    """All that is made from the labels as COCO's JSON, but for logs and times."""
+    config = yaml.safe_load(TINY_YAML.read_text())
+    config["dataset"]["labels"] = str(tmp_path / "coco.json")
+    (tmp_path / "coco.json").write_text(json.dumps(as_coco(ROOT / "examples/scenes/labels.csv")))
+    (tmp_path / "coco.yaml").write_text(yaml.safe_dump(config))
     targets = ["results/metrics.csv", "results/tables/boundaries.csv", "results/figures/stages.png"]
-    snakemake(tmp_path, "--", *targets)
+    snakemake(tmp_path, "--", *targets, config=tmp_path / "coco.yaml")
     made = {path.relative_to(tmp_path) for path in artifacts_of(tmp_path)}
     assert {path.suffix for path in made} >= {".csv", ".safetensors", ".npy", ".png", ".h5", ".txt"}
     assert len(made) > 100
     differ = [p for p in made if (tmp_path / p).read_bytes() != (finished / p).read_bytes()]
     assert differ == []
+
+
+def as_coco(table: Path) -> dict:
+    """A labels.csv as COCO's JSON, with a box in place of each label."""
+    rows = list(csv.DictReader(table.open()))
+    names = sorted({name for row in rows for name in row["labels"].split(";")})
+    boxes = [(i, name) for i, row in enumerate(rows) for name in row["labels"].split(";")]
+    return {
+        "images": [{"id": i, "file_name": row["image"]} for i, row in enumerate(rows)],
+        "categories": [{"id": 10 + i, "name": name} for i, name in enumerate(names)],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": i,
+                "category_id": 10 + names.index(name),
+                "bbox": [1, 2, 3, 4],
+            }
+            for number, (i, name) in enumerate(boxes)
+        ],
+    }
 
 
 def artifacts_of(folder: Path) -> list[Path]:
