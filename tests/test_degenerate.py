@@ -91,24 +91,24 @@ def test_253_classes_in_one_image():
 @pytest.mark.slow  # a whole run
 def test_a_run_on_identical_images_of_one_class_and_a_strip_of_20000_pixels(tmp_path):
     """Without masks, and with nothing to tell the class from: labels of each image's size."""
-    (tmp_path / "zoo/images").mkdir(parents=True)
+    (tmp_path / "{zoo} $1/images").mkdir(parents=True)
     noise = np.random.default_rng(0).integers(0, 256, (200, 20_000, 3), np.uint8)
-    Image.fromarray(noise).save(tmp_path / "zoo/images/strip.jpg")
+    Image.fromarray(noise).save(tmp_path / "{zoo} $1/images/strip.jpg")
     names = ["a.png", "b.png", "c.png", "v.png"]
     for name in names:
-        Image.fromarray(noise[:48, :64]).save(tmp_path / "zoo/images" / name)
+        Image.fromarray(noise[:48, :64]).save(tmp_path / "{zoo} $1/images" / name)
     rows = [
-        f"{name},crack,{'val' if name == 'v.png' else 'train'}" for name in [*names, "strip.jpg"]
+        f"{name},猫_$5$,{'val' if name == 'v.png' else 'train'}" for name in [*names, "strip.jpg"]
     ]
-    (tmp_path / "zoo/labels.csv").write_text("\n".join(["image,labels,split", *rows]))
+    (tmp_path / "{zoo} $1/labels.csv").write_text("\n".join(["image,labels,split", *rows]))
     config = yaml.safe_load(TINY_YAML.read_text())
-    config["dataset"] = {"format": "folder", "root": "zoo", "shards": 1}
+    config["dataset"] = {"format": "folder", "root": "{zoo} $1", "shards": 1}
     config["segmentation"]["upper_bound"] = False
     config["affinity_labels"]["true_masks"] = []
     (tmp_path / "zoo.yaml").write_text(yaml.safe_dump(config))
     printed = snakemake(tmp_path, "--", "all", config=tmp_path / "zoo.yaml")
     results = tmp_path / "results"
-    assert "every training image shows crack, so there is nothing to tell it from" in printed
+    assert "every training image shows 猫_$5$, so there is nothing to tell it from" in printed
     assert "3 images are copies of others" in printed
     labels = {name: read_label_map(results / f"pseudo_labels/{name}.png") for name in "abc"}
     assert np.array_equal(labels["a"], labels["b"])

@@ -1,6 +1,10 @@
 """Figures whose contents are worked out by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
+from matplotlib.font_manager import findfont
+from matplotlib.text import Text
 
 from psa_core.evaluation import figures
 
@@ -21,3 +25,26 @@ def test_rows_have_the_names_of_their_images():
     shown = [text.get_text() for axis in figure.axes for text in axis.texts]
     assert shown == ["a$b$", "…" + "x" * 20 + "end"]
     assert [axis.get_title() for axis in figure.axes[:2]] == ["image", "label"]
+
+
+def test_names_are_written_as_they_are():
+    """Matplotlib would take what lies between two dollars for a formula."""
+    figure = figures.grid({"a$1$": [np.zeros((4, 4, 3), np.uint8)]}, ["$x$"], ["$5$"])
+    texts = {text.get_text(): text.get_parse_math() for text in figure.findobj(Text)}
+    assert [texts[name] for name in ("a$1$", "$x$", "$5$")] == [False] * 3
+
+
+def test_letters_that_a_font_lacks_come_from_another(monkeypatch):
+    letters = {"last.ttf": "猫犬", "han.ttf": "猫", "more.ttf": "犬猫"}
+    names = {"last.ttf": "Last Resort", "han.ttf": "Han", "more.ttf": "More"}
+    fonts = [SimpleNamespace(fname=file, name=name) for file, name in names.items()]
+    monkeypatch.setattr(figures, "fontManager", SimpleNamespace(ttflist=fonts))
+    monkeypatch.setattr(figures, "letters_of", lambda file: {*map(ord, letters.get(file, "ab"))})
+    assert figures.families_for("ab\n") == ["DejaVu Sans"]
+    assert figures.families_for("a猫") == ["DejaVu Sans", "Han"]
+    assert figures.families_for("犬b猫") == ["DejaVu Sans", "Han", "More"]
+    assert figures.families_for("a?") == ["DejaVu Sans"]  # no font has it
+
+
+def test_matplotlibs_own_font_has_latin_letters():
+    assert {*map(ord, "aé")} < figures.letters_of(findfont("DejaVu Sans"))

@@ -11,7 +11,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from psa_core.datasets.bands import DEEP, has_tiff, read_values, size_of_tiff, to_rgb
 from psa_core.datasets.formats.reading import AS_STORED, Reading
@@ -157,7 +157,7 @@ def _header(path: str | Path) -> tuple[tuple[int, int], tuple[int, int], int] | 
     return size, size, 1
 
 
-def _open(content: str | Path | io.BytesIO) -> Image.Image:
+def _open(content: str | Path | io.BytesIO) -> ImageFile.ImageFile:
     """Image.open, which also knows HEIC where pillow-heif is installed."""
     try:
         return Image.open(content)

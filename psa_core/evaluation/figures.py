@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, fontManager, get_font
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from psa_core.evaluation.overlay import class_colours
@@ -18,6 +21,7 @@ from psa_core.method.maps import resize
 from psa_core.runtime.artifacts import replacing
 
 matplotlib.use("Agg")
+matplotlib.rcParams["text.parse_math"] = False  # a class may be named $5$
 LONGEST_NAME = 24  # characters of an image's id that are shown, its last ones
 # Of Okabe and Ito's palette, which colour-blind people can tell apart.
 LOSS_COLOURS = {
@@ -60,7 +64,7 @@ def grid(
             axis.imshow(picture)
         name = image if len(image) <= LONGEST_NAME else f"…{image[1 - LONGEST_NAME :]}"
         beside = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 8}
-        line[0].text(-0.03, 0.5, name, transform=line[0].transAxes, parse_math=False, **beside)
+        line[0].text(-0.03, 0.5, name, transform=line[0].transAxes, **beside)
     for axis, title in zip(axes[0], titles, strict=False):
         axis.set_title(title, fontsize=10)
     pairs = class_colours(len(names)) / 255
@@ -192,8 +196,32 @@ def counts(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def families_for(text: str) -> list[str]:
+    """Families of fonts that together have all letters of a text, as far as there are any.
+
+    The first is matplotlib's own, which has no Chinese letters, for example.
+    """
+    families, missing = ["DejaVu Sans"], {ord(letter) for letter in text if letter.isprintable()}
+    missing -= letters_of(findfont(families[0]))
+    # "Last Resort" has a box with a number in place of each letter that there is.
+    fonts = (font for font in fontManager.ttflist if not font.name.startswith("Last Resort"))
+    for font in fonts if missing else ():
+        if found := missing & letters_of(font.fname):
+            families.append(font.name)
+            missing -= found
+    return families
+
+
+@functools.cache
+def letters_of(file: str) -> frozenset[int]:
+    """Code points of the letters that a file of a font has."""
+    return frozenset(get_font(file).get_charmap())
+
+
 def save(path: str | Path, figure: Figure) -> None:
-    """Write a figure as PNG and close it."""
+    """Write a figure as PNG and close it, in fonts that have the letters of its texts."""
+    for text in figure.findobj(Text):
+        text.set_fontfamily(families_for(text.get_text()))
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
     plt.close(figure)
