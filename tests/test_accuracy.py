@@ -12,7 +12,7 @@ from seeds import ROOT
 
 from psa_core.datasets.contents import Digests
 from psa_core.datasets.formats.source import DatasetError
-from psa_core.datasets.index import ImageRow
+from psa_core.datasets.index import ImageRow, write_images
 from psa_core.datasets.inventory import Inventory
 from psa_core.evaluation import label_check
 from psa_core.runtime.artifacts import (
@@ -215,7 +215,7 @@ def write_run(folder) -> accuracy.Run:
     write_lines(results / "dataset/scored_train.txt", images)
     rows = [ImageRow(image, "", "", ("cat",), (1,), 4, 4) for image in images]
     table = pd.DataFrame([ImageRow(r.image, "", "", "cat", "1", 4, 4, "", "") for r in rows])
-    write_table(results / "dataset/images/train_aug_0.csv", table)
+    write_images(results / "dataset/images/train_aug_0.csv", table)
     checks = [
         label_check.check(r, left * (r.image != by_half["tuning"]), np.ones((2, 4, 4)))
         for r in rows

@@ -19,7 +19,7 @@ from psa_core.delivery import cli
 from psa_core.delivery.exports.parts import masked_images
 from psa_core.networks.builder import build
 from psa_core.networks.files import write_network
-from psa_core.runtime.artifacts import write_label_map, write_table
+from psa_core.runtime.artifacts import write_label_map
 from psa_core.training.augmentation import TrainingImages
 
 SIZE = (40, 36)  # height, width
@@ -200,7 +200,7 @@ def test_the_table_says_how_the_stages_read_an_image(tmp_path, scene):
     (tmp_path / "data/labels.csv").write_text("image,labels,split\na.tif,field,train\n")
     dataset = {"format": "folder", "root": str(tmp_path / "data"), "shards": 1, "classes": None}
     dataset |= {"bands": [4, 3, 2], "value_range": [0, 3000]}
-    write_table(tmp_path / "a.csv", index.describe_images(dataset, ["a"]))
+    index.write_images(tmp_path / "a.csv", index.describe_images(dataset, ["a"]))
     (row,) = index.read_images(tmp_path / "a.csv")
     assert row.reading == NATURAL
     expected = read_image(row.path, NATURAL)

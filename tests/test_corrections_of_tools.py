@@ -10,11 +10,10 @@ from PIL import Image
 
 from psa_core.datasets.corrections import write_corrections
 from psa_core.datasets.formats.source import DatasetError
-from psa_core.datasets.index import describe_images, read_images
+from psa_core.datasets.index import describe_images, read_images, write_images
 from psa_core.datasets.labelme import filled
 from psa_core.delivery import exports
 from psa_core.delivery.exports.parts import MaskedImage
-from psa_core.runtime.artifacts import write_table
 
 NAMES = ("cat", "dog")
 
@@ -44,7 +43,7 @@ def corrected(dataset, root):
 
     def read():
         data = inventory(dataset)
-        write_table(root / "0.csv", describe_images(dataset, data.images["train_aug"]))
+        write_images(root / "0.csv", describe_images(dataset, data.images["train_aug"]))
         rows = read_images(root / "0.csv")
         pattern = f"{root}/made/{{}}.png"
         coding = data.correction_coding

@@ -113,8 +113,47 @@ def test_a_lossy_mask_is_refused_under_any_name(tmp_path):
     write_image(tmp_path / "x.jpg")
     write_mask(tmp_path / "y.jpg", [1])
     (tmp_path / "y.jpg").rename(tmp_path / "x.png")
-    with pytest.raises(DatasetError, match=r"x\.png: a JPEG, whatever its name: .* as PNG"):
+    with pytest.raises(DatasetError, match=r"x\.png: a lossy JPEG, whatever its name: .* as PNG"):
         decode.read_mask(tmp_path / "x.png", tmp_path / "x.jpg")
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("mode", ["1", "L", "P"])
+def test_masks_as_tiff(tmp_path, mode, compression):
+    write_image(tmp_path / "x.jpg")
+    values = np.arange(32 * 40, dtype=np.uint8).reshape(32, 40) % (2 if mode == "1" else 20)
+    mask = Image.fromarray(255 * values if mode == "1" else values)
+    if mode == "P":
+        mask.putpalette([0, 90, 200] * 256)
+    elif mode == "1":
+        mask = mask.convert("1")
+    mask.save(tmp_path / "x.tif", compression=compression)
+    assert np.array_equal(decode.read_mask(tmp_path / "x.tif", tmp_path / "x.jpg"), values)
+
+
+def test_masks_as_webp_and_tiff_are_read_unless_they_are_lossy(tmp_path):
+    write_image(tmp_path / "x.jpg")
+    values = np.arange(32 * 40, dtype=np.uint8).reshape(32, 40) % 20
+    mask, icc = Image.fromarray(values), b"a chunk of odd length before the pixels"
+    for path in (tmp_path / "x.webp", tmp_path / "icc.webp"):
+        mask.save(path, lossless=True, icc_profile=icc if path.stem == "icc" else b"")
+        assert np.array_equal(decode.read_mask(path, tmp_path / "x.jpg"), values)
+    mask.save(tmp_path / "bad.webp", quality=100)
+    mask.save(tmp_path / "icc_bad.webp", quality=100, icc_profile=icc)
+    mask.save(tmp_path / "bad.tif", compression="jpeg", quality=100)
+    for path in ("bad.webp", "icc_bad.webp", "bad.tif"):
+        with pytest.raises(DatasetError, match=rf"{path}: a lossy (WEBP|TIFF), whatever its name"):
+            decode.read_mask(tmp_path / path, tmp_path / "x.jpg")
+
+
+def test_a_webp_of_colours_is_no_mask_of_indices(tmp_path):
+    write_image(tmp_path / "x.jpg")
+    colours = np.zeros((32, 40, 3), np.uint8)
+    colours[..., 1] = 7
+    Image.fromarray(colours).save(tmp_path / "x.webp", lossless=True)
+    with pytest.raises(DatasetError, match=r"x\.webp: mode RGB, but a mask has one channel"):
+        decode.read_mask(tmp_path / "x.webp", tmp_path / "x.jpg")
+    assert np.array_equal(decode.read_colours(tmp_path / "x.webp", tmp_path / "x.jpg"), colours)
 
 
 @pytest.mark.parametrize(

@@ -397,10 +397,15 @@ def test_one_row_for_each_label(folder, root):
 
 def test_masks_that_are_not_png(folder, root):
     write_image(root / "masks/z.jpg")
-    there = "masks: 1 of 3 masks are not .png, the first is z.jpg: save them as PNG"
+    there = "masks: 1 of 3 masks are not PNG, TIFF or WebP, the first is z.jpg: save them as PNG"
     check_problem(folder, there)
     write_mask(root / "masks/z.png", [2])  # then the .jpg beside it does not count
     assert read(folder).masks["z"] == f"{root}/masks/z.png"
+    for suffix in ("webp", "TIFF"):
+        (root / "masks/z.png").rename(root / f"masks/z.{suffix}")
+        assert read(folder).masks["z"] == f"{root}/masks/z.{suffix}"
+        write_mask(root / "masks/z.png", [2])
+    assert read(folder).masks["z"] == f"{root}/masks/z.png"  # of several the PNG
 
 
 @pytest.mark.parametrize("suffix", ["jfif", "HEIC", "avif"])

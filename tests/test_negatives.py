@@ -41,7 +41,7 @@ def test_a_folder_has_them_on_request(folder, tmp_path):
     assert data.images["train_aug"] == ["cats__y", "x", "z"]
     assert data.images["val"] == ["w"]
     assert data.negatives == {"w", "z"}
-    write_table(tmp_path / "t.csv", index.describe_images(dataset, ["x", "z"]))
+    index.write_images(tmp_path / "t.csv", index.describe_images(dataset, ["x", "z"]))
     rows = index.read_images(tmp_path / "t.csv")
     assert [(row.image, row.labels, row.classes) for row in rows] == [
         ("x", ("cat", "dog"), (1, 2)),

@@ -27,10 +27,10 @@ from workflow_runs import jobs_of, snakemake
 
 from psa_core.datasets.decode import read_image
 from psa_core.datasets.formats.voc import CLASSES
-from psa_core.datasets.index import describe_images, read_images
+from psa_core.datasets.index import describe_images, read_images, write_images
 from psa_core.method import affinity, cam, segmentation
 from psa_core.networks.files import read_network
-from psa_core.runtime.artifacts import read_lines, write_table
+from psa_core.runtime.artifacts import read_lines
 from psa_core.training.loop import Examples, Machine, Outputs, train
 
 CPU = torch.device("cpu")
@@ -165,7 +165,7 @@ def test_networks_of_a_preset_learn_and_predict(preset, devkit, tmp_path):
     table = describe_images(
         {"format": "voc", "root": str(devkit), "classes": None, "train_aug": "train_aug"}, names
     )
-    write_table(tmp_path / "images.csv", table)
+    write_images(tmp_path / "images.csv", table)
     rows = read_images(tmp_path / "images.csv")
     masks = [devkit / f"SegmentationClass/{row.image}.png" for row in rows]
     targets = {"cam": cam.label_vectors([row.classes for row in rows], 20)}

@@ -30,7 +30,8 @@ TURNS = {  # by EXIF orientation; 1 is upright
 }
 PNG_EXIF = {"exif", "Raw profile type exif", "XML:com.adobe.xmp"}
 SIDEWAYS = (5, 6, 7, 8)  # these exchange width and height
-LOSSY = ("AVIF", "HEIF", "JPEG", "JPEG2000", "MPO", "WEBP")
+LOSSY = ("AVIF", "HEIF", "JPEG", "JPEG2000", "MPO")
+LOSSY_IN_TIFF = ("jpeg", "tiff_jpeg", "webp")
 GREY_BITS = {"1": 1, "L;2": 2, "L;4": 4}  # Pillow spreads such values over 0..255
 
 
@@ -91,11 +92,14 @@ def fits(image: str | Path, mask_size: tuple[int, int] | None) -> bool:
 def read_mask(path: str | Path, image: str | Path) -> np.ndarray:
     """The values of a mask, uint8 [H, W], upright like its image.
 
-    path: a PNG of one channel; values of 1, 2 and 4 bits are read as they are stored.
+    path: a PNG or TIFF of one channel; values of 1, 2 and 4 bits are read as they are stored. Or a
+    lossless WebP, which has three channels, all of them equal.
     image: its image. A mask of the size that the image is stored in is turned as the image is.
     Raises DatasetError, with the path, where it cannot be decoded or has several channels.
     """
     mask = _decode_mask(path, image)
+    if mask.info["format"] == "WEBP" and np.ptp(np.asarray(mask), axis=2).max() == 0:
+        mask = mask.getchannel(0)
     if mask.mode not in ("1", "L", "P"):
         raise DatasetError(
             f"{path}: mode {mask.mode}, but a mask has one channel of 8 bits: save class indices "
@@ -109,7 +113,7 @@ def read_mask(path: str | Path, image: str | Path) -> np.ndarray:
 def read_colours(path: str | Path, image: str | Path) -> np.ndarray:
     """The colours of a mask, uint8 [H, W, 3], upright like its image.
 
-    path: a PNG of RGB, grey or palette; an alpha channel must be opaque.
+    path: a PNG, TIFF or lossless WebP of RGB, grey or palette; an alpha channel must be opaque.
     image: as for `read_mask`. Raises DatasetError as that does.
     """
     mask = _decode_mask(path, image)
@@ -126,10 +130,12 @@ def read_colours(path: str | Path, image: str | Path) -> np.ndarray:
 
 def _decode_mask(path: str | Path, image: str | Path) -> Image.Image:
     mask = _decode(path, path)
-    if mask.info["format"] in LOSSY:
+    is_lossy_tiff = mask.info.get("compression") in LOSSY_IN_TIFF
+    is_lossy_webp = mask.info["format"] == "WEBP" and not _is_lossless_webp(path)
+    if mask.info["format"] in LOSSY or is_lossy_tiff or is_lossy_webp:
         raise DatasetError(
-            f"{path}: a {mask.info['format']}, whatever its name: saving it so has changed the "
-            "values; draw or export the mask again, as PNG"
+            f"{path}: a lossy {mask.info['format']}, whatever its name: saving it so has changed "
+            "the values; draw or export the mask again, as PNG"
         )
     header = _header(image)
     if header and not mask.info["turned"]:
@@ -137,6 +143,17 @@ def _decode_mask(path: str | Path, image: str | Path) -> Image.Image:
         if orientation in TURNS and mask.size == stored:
             return mask.transpose(TURNS[orientation])
     return mask
+
+
+def _is_lossless_webp(path: str | Path) -> bool:
+    """Whether the pixels are in a chunk VP8L; a lossy file has them in one called "VP8 "."""
+    content, place = Path(path).read_bytes(), 12
+    while kind := content[place : place + 4]:
+        if kind in (b"VP8 ", b"VP8L"):
+            return kind == b"VP8L"
+        size = int.from_bytes(content[place + 4 : place + 8], "little")
+        place += 8 + size + size % 2
+    return False
 
 
 def _header(path: str | Path) -> tuple[tuple[int, int], tuple[int, int], int] | None:
@@ -214,7 +231,8 @@ def _decode(path: str | Path, content: str | Path | io.BytesIO) -> Image.Image:
         raise DatasetError(f"{path}: cannot be decoded ({reason}): replace the file")
     try:
         with _open(content) as image:
-            mode = str(image.tile[0][3]) if image.tile else ""
+            stored = image.tile[0][3] if image.tile else ""  # the mode, or a tuple that begins so
+            mode = str(stored[0] if isinstance(stored, tuple) else stored)
             orientation = _orientation(image)
             is_tiff = image.format == "TIFF"  # which Pillow turns
             image.load()
@@ -222,7 +240,7 @@ def _decode(path: str | Path, content: str | Path | io.BytesIO) -> Image.Image:
             upright = image if turn is None else image.transpose(turn)
             upright.info |= {
                 "turned": orientation in TURNS,
-                "bits": GREY_BITS.get(str(mode), 8),
+                "bits": GREY_BITS.get(mode, 8),
                 "format": image.format,
                 "deep": ";16" in mode,
             }

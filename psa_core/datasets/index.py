@@ -23,8 +23,9 @@ from psa_core.datasets.formats.reading import Reading, reading_of
 from psa_core.datasets.formats.source import DatasetError, Source, fail, union
 from psa_core.datasets.masks import checked_mask, size_problems
 from psa_core.errors import UserError
-from psa_core.runtime.artifacts import REBUILD
+from psa_core.runtime.artifacts import REBUILD, replacing
 from psa_core.runtime.files import refusal
+from psa_core.runtime.manifests import head_of
 
 
 class ImageRow(NamedTuple):
@@ -93,13 +94,20 @@ def describe_images(
     return pd.DataFrame(rows, columns=ImageRow._fields)
 
 
+def write_images(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table of `describe_images`, below a line with a check sum of it."""
+    body = table.to_csv(index=False)
+    with replacing(path) as temporary:
+        temporary.write_text(f"{head_of(body, 'lines')}\n{body}", encoding="utf-8", newline="")
+
+
 def read_images(
     tables: str | Path | Iterable[str | Path],
     *,
     only: str | None = None,
     listed: Iterable[str] | None = None,
 ) -> list[ImageRow]:
-    """Rows of tables of `describe_images`, as `write_table` wrote them, sorted by image id.
+    """Rows of tables that `write_images` wrote, sorted by image id.
 
     tables: one file or several. only: the id of the only image to return; it takes precedence over
     listed. listed: ids of the images to return; None returns all.
@@ -118,9 +126,11 @@ def read_images(
 def _rows_of(path: str | Path) -> list[ImageRow]:
     texts = dict.fromkeys(ImageRow._fields, str) | {"height": int, "width": int}
     try:
-        table = pd.read_csv(path, dtype=texts, keep_default_na=False)
-        if tuple(table.columns) != ImageRow._fields:  # zeros are a table without rows
-            raise ValueError("its columns are others")
+        with open(path, encoding="utf-8", newline="") as file:
+            head, body = file.readline().rstrip("\n"), file.read()
+        if head != head_of(body, "lines"):
+            raise ValueError("it has changed since it was written")
+        table = pd.read_csv(io.StringIO(body), dtype=texts, keep_default_na=False)
         return [
             ImageRow(
                 row.image,

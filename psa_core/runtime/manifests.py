@@ -22,7 +22,7 @@ def manifest_of(files: Iterable[Path]) -> str:
     `sha256sum --check` reads it. Raises FileNotFoundError for a file that is missing.
     """
     body = "".join(f"{_digest(file)}  {file.name}\n" for file in files)
-    return f"{_head(body)}\n{body}"
+    return f"{head_of(body, 'files')}\n{body}"
 
 
 def read_manifest(path: str | Path) -> dict[str, str]:
@@ -32,7 +32,7 @@ def read_manifest(path: str | Path) -> dict[str, str]:
     """
     text = Path(path).read_text(encoding="utf-8", errors="replace")
     head, _, body = text.partition("\n")
-    if head != _head(body):
+    if head != head_of(body, "files"):
         raise UserError(
             f"{path}: not a readable list of files: delete it, and the next run makes it again"
         )
@@ -54,9 +54,13 @@ def edited_files(reads: Iterable[str | Path], only: str | None = None) -> Iterat
                     yield file
 
 
-def _head(body: str) -> str:
+def head_of(body: str, what: str) -> str:
+    """A first line by which a reader knows that the lines after it are whole and unchanged.
+
+    what: they are about.
+    """
     lines = body.count("\n")
-    return f"# {lines} files, CRC-32 {zlib.crc32(body.encode()):08x}"
+    return f"# {lines} {what}, CRC-32 {zlib.crc32(body.encode()):08x}"
 
 
 def _digest(file: Path) -> str:

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from psa_core.datasets import index
 from psa_core.runtime import logs
-from psa_core.runtime.artifacts import write_table
 
 if TYPE_CHECKING:
     from snakemake.script import snakemake
@@ -16,5 +15,5 @@ with logs.stage(snakemake.log[0]) as log:
         threads=snakemake.threads,
         progress=logs.counter("images"),
     )
-    write_table(snakemake.output[0], table)
+    index.write_images(snakemake.output[0], table)
     log.info("%d images", len(table))

@@ -28,6 +28,7 @@ IMAGE_SUFFIXES = frozenset(
         *(".png", ".tif", ".tiff", ".webp"),
     ]
 )
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".webp")
 LONGEST_ID = 240  # bytes; file systems allow 255, and temporary names are longer by 14
 PROBLEMS_SHOWN = 10
 # (value or colour, class index, name) for all that a mask may hold; a colour is red, green, blue.
@@ -238,21 +239,23 @@ def _folded(name: str) -> str:
 
 
 def choose_masks(folder: Path, found: dict[str, list[str]], problems: list[str]) -> dict[str, str]:
-    """Path of the .png of each image; images that have only another type of file are a problem.
+    """Path of the mask of each image; images that have only another type of file are a problem.
 
-    found: by image id, files in the folder of the image's name.
+    found: by image id, files in the folder of the image's name. Of several the first of
+    MASK_SUFFIXES counts.
     """
     masks = {}
     others = []
     for image, paths in found.items():
-        if png := next((path for path in paths if path.lower().endswith(".png")), None):
-            masks[image] = png
+        by_suffix = {posixpath.splitext(path)[1].lower(): path for path in reversed(paths)}
+        if suffix := next((each for each in MASK_SUFFIXES if each in by_suffix), None):
+            masks[image] = by_suffix[suffix]
         else:
             others.append(paths[0])
     if others:
         problems.append(
-            f"{folder}: {len(others)} of {len(found)} masks are not .png, the first is "
-            f"{posixpath.basename(others[0])}: save them as PNG with 8 bits (a .jpg has changed "
+            f"{folder}: {len(others)} of {len(found)} masks are not PNG, TIFF or WebP, the first "
+            f"is {posixpath.basename(others[0])}: save them as PNG with 8 bits (a .jpg has changed "
             "the values: draw or export it again), or move them away"
         )
     return masks
