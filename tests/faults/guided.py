@@ -1,0 +1,73 @@
+"""Try the readers of the user's files with inputs guided by coverage: part of `make fuzz`.
+
+    python tests/faults/guided.py -max_total_time=60 -seed=1
+
+The arguments are libFuzzer's, which atheris brings. The inputs grow from tests/corpus: an input
+that reaches new code of psa_core is changed further. The first byte of an input chooses the reader,
+the rest is the content of its file. A content that breaks the rules of readers.py ends the run with
+status 77; it is printed and saved in tests/corpus, where test_corpus.py tries it from then on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+try:
+    import atheris
+except ImportError:
+    print("skipped: atheris is not installed; it has wheels for Linux on x86-64 alone")
+    sys.exit()
+with atheris.instrument_imports(include=["psa_core"]):
+    from readers import CORPUS, READERS, corpus
+from seeds import ROOT
+
+NAMES = list(READERS)
+WORDS = ROOT / "tests/faults/words.txt"  # what a file is likely to hold
+
+
+def write_inputs(folder: Path) -> None:
+    """The files of the corpus as inputs."""
+    folder.mkdir()
+    for number, (name, path) in enumerate(corpus()):
+        (folder / str(number)).write_bytes(bytes([NAMES.index(name)]) + path.read_bytes())
+
+
+def save(name: str, content: bytes) -> None:
+    """Add a file to the corpus, unless it is there under another name."""
+    path = CORPUS / name / hashlib.sha256(content).hexdigest()[:8]
+    if all(content != other.read_bytes() for other in path.parent.glob("*")):
+        path.write_bytes(content)
+        print(f"saved as {path}", file=sys.stderr)
+
+
+def main() -> None:
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="psa_guided_", dir=memory) as temporary:
+        folder = Path(temporary)
+        write_inputs(folder / "inputs")
+
+        def check(data: bytes) -> None:
+            if not data:
+                return
+            name, content = NAMES[data[0] % len(NAMES)], data[1:]
+            try:
+                READERS[name](folder / name, content)
+            except Exception:
+                print(f"\n{name}: {content!r}", file=sys.stderr)
+                save(name, content)
+                raise
+
+        options = ["-max_len=2048", "-timeout=60", f"-dict={WORDS}"]
+        options += [f"-artifact_prefix={folder}/", "-print_final_stats=1", *sys.argv[1:]]
+        atheris.Setup([sys.argv[0], *options, f"{folder}/inputs"], check)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
