@@ -10,10 +10,15 @@ status 77; it is printed and saved in tests/corpus, where test_corpus.py tries i
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import json
 import os
+import random
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -29,6 +34,7 @@ from seeds import ROOT
 
 NAMES = list(READERS)
 WORDS = ROOT / "tests/faults/words.txt"  # what a file is likely to hold
+VALUES = (None, True, 0, -1, 1.5, "", "a.jpg", "\ud800", [], ["cat"], {}, {"id": 1})  # of JSON
 
 
 def write_inputs(folder: Path) -> None:
@@ -36,6 +42,34 @@ def write_inputs(folder: Path) -> None:
     folder.mkdir()
     for number, (name, path) in enumerate(corpus()):
         (folder / str(number)).write_bytes(bytes([NAMES.index(name)]) + path.read_bytes())
+
+
+def change(data: bytes, size: int, seed: int) -> bytes:
+    """Another input: every second JSON with another value in one place, else with other bytes."""
+    drawn = random.Random(seed)
+    if data and NAMES[data[0] % len(NAMES)] == "json" and drawn.random() < 0.5:
+        with suppress(ValueError, RecursionError, IndexError):  # no JSON, too deep, without values
+            changed = data[:1] + change_json(data[1:], drawn)
+            if len(changed) <= size:
+                return changed
+    return atheris.Mutate(data, size)
+
+
+def change_json(text: bytes, drawn: random.Random) -> bytes:
+    content = json.loads(text)
+    places = list(places_of(content))
+    entry, key = drawn.choice(places)
+    values = [*VALUES, *(entry[key] for entry, key in places)]
+    entry[key] = copy.deepcopy(drawn.choice(values))
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def places_of(content: object) -> Iterator[tuple[dict | list, str | int]]:
+    """(dictionary or list, key or index) of each value in a JSON."""
+    entries = enumerate(content) if isinstance(content, list) else ()
+    for key, value in content.items() if isinstance(content, dict) else entries:
+        yield content, key
+        yield from places_of(value)
 
 
 def save(name: str, content: bytes) -> None:
@@ -65,7 +99,7 @@ def main() -> None:
 
         options = ["-max_len=2048", "-timeout=60", f"-dict={WORDS}"]
         options += [f"-artifact_prefix={folder}/", "-print_final_stats=1", *sys.argv[1:]]
-        atheris.Setup([sys.argv[0], *options, f"{folder}/inputs"], check)
+        atheris.Setup([sys.argv[0], *options, f"{folder}/inputs"], check, custom_mutator=change)
         atheris.Fuzz()
 
 
