@@ -4,8 +4,8 @@
 
 The arguments are libFuzzer's, which atheris brings. The inputs grow from tests/corpus: an input
 that reaches new code of psa_core is changed further. The first byte of an input chooses the reader,
-the rest is the content of its file. A content that breaks the rules of readers.py ends the run with
-status 77; it is printed and saved in tests/corpus, where test_corpus.py tries it from then on.
+the rest is the content of its file. A content that breaks the rules of readers.py fails the run; it
+is printed and saved in tests/corpus, where test_corpus.py tries it from then on.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import multiprocessing
 import os
 import random
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -80,27 +82,35 @@ def save(name: str, content: bytes) -> None:
         print(f"saved as {path}", file=sys.stderr)
 
 
+def check(folder: Path, data: bytes) -> None:
+    """One input: its reader must keep to the rules of readers.py."""
+    if not data:
+        return
+    name, content = NAMES[data[0] % len(NAMES)], data[1:]
+    try:
+        READERS[name](folder / name, content)
+    except Exception:
+        print(f"\n{name}: {content!r}", file=sys.stderr)
+        save(name, content)
+        raise
+
+
+def run(folder: Path) -> None:
+    """Does not return: libFuzzer ends the process."""
+    options = ["-max_len=2048", "-timeout=60", f"-dict={WORDS}", "-print_final_stats=1"]
+    options += [f"-artifact_prefix={folder}/", *sys.argv[1:], f"{folder}/inputs"]
+    atheris.Setup([sys.argv[0], *options], partial(check, folder), custom_mutator=change)
+    atheris.Fuzz()
+
+
 def main() -> None:
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="psa_guided_", dir=memory) as temporary:
-        folder = Path(temporary)
-        write_inputs(folder / "inputs")
-
-        def check(data: bytes) -> None:
-            if not data:
-                return
-            name, content = NAMES[data[0] % len(NAMES)], data[1:]
-            try:
-                READERS[name](folder / name, content)
-            except Exception:
-                print(f"\n{name}: {content!r}", file=sys.stderr)
-                save(name, content)
-                raise
-
-        options = ["-max_len=2048", "-timeout=60", f"-dict={WORDS}"]
-        options += [f"-artifact_prefix={folder}/", "-print_final_stats=1", *sys.argv[1:]]
-        atheris.Setup([sys.argv[0], *options, f"{folder}/inputs"], check, custom_mutator=change)
-        atheris.Fuzz()
+    with tempfile.TemporaryDirectory(prefix="psa_guided_", dir=memory) as folder:
+        write_inputs(Path(folder) / "inputs")
+        process = multiprocessing.get_context("fork").Process(target=run, args=(Path(folder),))
+        process.start()
+        process.join()
+    sys.exit(process.exitcode)
 
 
 if __name__ == "__main__":
