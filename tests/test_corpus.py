@@ -1,4 +1,4 @@
-"""The files of tests/corpus, each read as it is, and changed under the guidance of coverage."""
+"""The files of tests/corpus: as they are, and as seeds of fuzzing guided by coverage."""
 
 import importlib.util
 import subprocess
