@@ -307,6 +307,13 @@ def test_separators(folder, root, labels, separator, expected):
         assert read(dataset).labels["x"] == expected
 
 
+def test_labels_of_a_list_need_not_occur_alone(folder, root):
+    write_labels(root, "x,\"['cat', 'dog']\"", "z,\"['cow']\"", header="image,labels")
+    source = read({**folder, "val_fraction": 0.0})
+    assert source.labels == {"x": ["cat", "dog"], "z": ["cow"]}
+    assert source.doubts == []
+
+
 @pytest.mark.parametrize(
     ("rows", "parts"),
     [
