@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	&& echo $$p && break; done)
 CORES ?= all
 EXAMPLES ?= 20000
+SECONDS ?= 3600
 VOC12 ?= data/VOC2012
 COCO ?= data/coco
 VOC_ANIMALS ?=
@@ -79,8 +80,9 @@ soak: install  ## corrupt one file at a time, 200 times (ARGS="--rounds 2000"), 
 test-faults: install  ## kill running workflows at random, 30 times, and compare (half an hour)
 	$(BIN)/python tests/faults/kill.py
 
-fuzz: install  ## test all readers and properties with EXAMPLES=20000 new inputs each (an hour)
+fuzz: install  ## test readers with EXAMPLES=20000 inputs each and SECONDS=3600 of guided ones (2 hours)
 	PSA_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_fuzz.py tests/test_properties.py
+	$(BIN)/python tests/faults/guided.py -max_total_time=$(SECONDS)
 
 test-versions: install  ## run the workflow with the oldest and the newest packages that are allowed
 	$(BIN)/python tests/versions.py

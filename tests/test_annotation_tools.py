@@ -78,6 +78,21 @@ def test_coco_panoptic_segments_and_stuff(read):
     assert read("panoptic.json", content).labels == {"x": ["cat"]}
 
 
+def test_coco_panoptic_annotation_without_segments_of_an_unknown_image(refused):
+    content = coco({1: "x.jpg"}, [], {1: "cat"})
+    content["annotations"] = [{"image_id": 9, "file_name": "y.png", "segments_info": []}]
+    refused("a.json", content, "a.json: annotation 'y.png' names the image 9, which is not in its")
+
+
+def test_coco_ids_are_shown_as_they_are_in_the_file(refused):
+    content = coco({"\ud800": "z.jpg"}, [("\ud800", 7)], {1: "cat"})
+    content["annotations"][0]["id"] = "\ud800"
+    message = refused(
+        "a.json", content, "annotation '\\ud800' of image '\\ud800' has the category id"
+    )
+    assert "0 images for 'z.jpg' of image '\\ud800'" in message
+
+
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
@@ -197,7 +212,8 @@ def test_label_studio_takes_the_union_of_the_annotators(read):
 
 def test_label_studio_taxonomy_and_results_without_labels(read):
     tasks = [task(4, "x.jpg", [("taxonomy", ["animal", "cat"]), ("textarea", "a note")])]
-    tasks[0]["annotations"][0]["result"].append({"type": "relation", "from_id": "1"})
+    others = [{"type": "relation", "from_id": "1"}, {"type": ["choices"]}]
+    tasks[0]["annotations"][0]["result"] += others
     assert read("a.json", tasks).labels == {"x": ["cat"]}
 
 

@@ -307,6 +307,13 @@ def test_separators(folder, root, labels, separator, expected):
         assert read(dataset).labels["x"] == expected
 
 
+def test_labels_of_a_list_need_not_occur_alone(folder, root):
+    write_labels(root, "x,\"['cat', 'dog']\"", "z,\"['cow']\"", header="image,labels")
+    source = read({**folder, "val_fraction": 0.0})
+    assert source.labels == {"x": ["cat", "dog"], "z": ["cow"]}
+    assert source.doubts == []
+
+
 @pytest.mark.parametrize(
     ("rows", "parts"),
     [
@@ -447,6 +454,9 @@ def test_names_of_images_that_are_too_long_for_files(folder, root):
     write_text(root / f"images/{long}.jpg", "")
     write_labels(root, "x,cat", f"{long}.jpg,cat", header="image,labels")
     check_problem({**folder, "val_fraction": 0.0}, "its id has 258 bytes")
+    for never in ("a" * 300, "a" * 300 + "/x"):  # parts of more than 255 bytes cannot be looked up
+        write_labels(root, "x,cat", f"{never}.jpg,cat", header="image,labels")
+        check_problem({**folder, "val_fraction": 0.0}, f"0 images for '{never}.jpg' of line 3")
 
 
 # --- classes and splits ---------------------------------------------------------------------------

@@ -15,11 +15,11 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
+from readers import READERS, readable
 from seeds import ROOT
 
-from psa_core.datasets import decode, formats
+from psa_core.datasets import decode
 from psa_core.datasets.foreign_maps import read_foreign
-from psa_core.datasets.formats import voc
 from psa_core.datasets.formats.reading import Reading
 from psa_core.datasets.formats.source import image_id
 from psa_core.errors import UserError
@@ -72,50 +72,24 @@ def changed(content):
     return strategy()
 
 
-def readable(path, read, content):
-    """Whether a reader takes a file of this content; else it must refuse it by name."""
-    path.write_bytes(content)
-    message = None
-    try:
-        read(path)
-    except UserError as error:
-        message = str(error)
-    assert message is None or (str(path) in message and "Traceback" not in message)
-    return message is None
-
-
 # --- the user's data ------------------------------------------------------------------------------
 
 
 @given(st.one_of(csv_texts().map(str.encode), BYTES, BYTES.map(b"image,labels\n".__add__)))
 def test_labels_csv(tmp_path, content):
-    (tmp_path / "images").mkdir(exist_ok=True)
-    for name in ("a.jpg", "b.png"):
-        (tmp_path / "images" / name).touch()
-    (tmp_path / "labels.csv").write_bytes(content)
-    source = formats.read({"format": "folder", "root": str(tmp_path)})
-    assert all(isinstance(problem, str) and problem for problem in source.problems)
-    if not source.problems:
-        assert source.names
-        for image, labels in source.labels.items():
-            assert labels
-            assert set(labels) <= set(source.names)
-            assert image in source.images
+    READERS["labels"](tmp_path / "folder", content)
+    READERS["voc_labels"](tmp_path / "devkit", content)
 
 
-@given(st.one_of(csv_texts().map(str.encode), BYTES))
-def test_lists_classes_and_decisions(tmp_path, content):
-    (tmp_path / "images").mkdir(exist_ok=True)
-    (tmp_path / "images/a.jpg").touch()
-    (tmp_path / "labels.csv").write_text("image,labels\na.jpg,cat\n")
-    for name in ("classes.txt", "train.txt", "decisions.csv"):
-        for other in ("classes.txt", "train.txt", "decisions.csv"):
-            (tmp_path / other).unlink(missing_ok=True)
-        (tmp_path / name).write_bytes(content)
-        decisions = "decisions.csv" if name == "decisions.csv" else None
-        dataset = {"format": "folder", "root": str(tmp_path), "decisions": decisions}
-        problems = formats.read(dataset).problems
-        assert all(isinstance(problem, str) for problem in problems)
+@pytest.mark.parametrize("name", ["classes", "list", "decisions", "labelmap", "voc_list"])
+def test_lists_classes_and_decisions(tmp_path_factory, name):
+    folder = tmp_path_factory.mktemp("fuzz")
+
+    @given(st.one_of(csv_texts().map(str.encode), BYTES))
+    def check(content):
+        READERS[name](folder / name, content)
+
+    check()
 
 
 ANNOTATION = b"<annotation><object><name>cat</name></object></annotation>"
@@ -123,11 +97,8 @@ ANNOTATION = b"<annotation><object><name>cat</name></object></annotation>"
 
 @given(st.one_of(BYTES, changed(ANNOTATION), changed(b"<?xml version='1.0'?>" + ANNOTATION)))
 def test_annotations(tmp_path, content):
-    (tmp_path / "a.xml").write_bytes(content)
-    problems = []
-    labels = voc.read_annotations({"a": str(tmp_path / "a.xml")}, problems)
-    assert problems or labels["a"]
-    assert all(str(tmp_path) in problem for problem in problems)
+    for name in ("voc_annotation", "voc_xml", "cvat"):
+        READERS[name](tmp_path / name, content)
 
 
 @given(st.text(max_size=60))
@@ -218,8 +189,8 @@ def pth():
 @given(st.one_of(BYTES, changed(params()), changed(params()[:80]), changed(pth())))
 @example(struct.pack("<QQQ", weights.LIST_MAGIC, 0, 2**60))
 def test_weights(tmp_path, content):
-    assert readable(tmp_path / "ok.params", lambda p: weights.read(p, "cam"), params())
-    readable(tmp_path / "a.params", lambda p: weights.read(p, "cam"), content)
+    assert READERS["params"](tmp_path, params())
+    READERS["params"](tmp_path, content)
 
 
 HEADER = b'{"__metadata__":{"psa":"{}"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'

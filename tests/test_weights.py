@@ -164,10 +164,14 @@ def test_paths_that_are_no_files_are_no_weights(path):
 
 
 def test_sizes_beyond_the_end_of_the_file_are_not_allocated(tmp_path):
-    for shape in ((2**40, 1), (-5, 1)):
+    for shape, message in (
+        ((2**40, 1), r"x\.params: truncated within array 1 of 1, shape"),
+        ((-5, 1), r"x\.params: array 1 of 1 has shape \(-5, 1\); the file is damaged"),
+        ((2**62, 0), r"x\.params: array 1 of 1 has shape \(\d+, 0\); the file is damaged"),
+    ):
         array = struct.pack("<IiIqqiii", weights.V2, 0, 2, *shape, 1, 0, 0)
         (tmp_path / "x.params").write_bytes(struct.pack("<QQQ", 0x112, 0, 1) + array)
-        with pytest.raises(UserError, match=r"x\.params: truncated within array 1 of 1, shape"):
+        with pytest.raises(UserError, match=message):
             weights.read_mxnet(tmp_path / "x.params")
 
 

@@ -219,8 +219,10 @@ def _read_array(path: str | Path, file: BinaryIO, what: str) -> np.ndarray:
     _, _, code = _unpack(path, file, "<iii", what)
     if not 0 <= code < len(DTYPES):
         raise UserError(f"{path}: {what} has type code {code}; the file is damaged")
+    if min(shape) < 1:
+        raise UserError(f"{path}: {what} has shape {shape}; the file is damaged")
     dtype = np.dtype(DTYPES[code])
-    size = -1 if min(shape) < 0 else math.prod(shape) * dtype.itemsize  # -1 is refused
+    size = math.prod(shape) * dtype.itemsize
     data = _read_bytes(path, file, size, f"{what}, shape {shape},")
     return np.frombuffer(bytearray(data), dtype).reshape(shape)
 

@@ -213,7 +213,7 @@ def scan(folder: Path, stems: Iterable[str], suffixes: Iterable[str]) -> dict[st
     found: dict[str, list[str]] = {}
     for parent in sorted({stem.rpartition("/")[0] for stem in stems}):
         here, below = folder / parent, f"{parent}/" if parent else ""
-        for name in sorted(os.listdir(here)) if here.is_dir() else ():
+        for name in sorted(os.listdir(here)) if os.path.isdir(here) else ():
             stem, dot, suffix = name.rpartition(".")
             if dot + suffix.lower() in suffixes:
                 found.setdefault(below + stem, []).append(f"{here}/{name}")
@@ -223,11 +223,11 @@ def scan(folder: Path, stems: Iterable[str], suffixes: Iterable[str]) -> dict[st
 def look_alike(folder: Path, name: str) -> str:
     """` (there: 'x.heic')`: a file whose name resembles that of a missing image, else nothing."""
     parent, _, last = name.rpartition("/")
-    if (folder / last).is_file():
+    if os.path.isfile(folder / last):  # is_file() fails for names that are too long
         return f" (there: {last!r}, without {parent + '/'!r})"
     here = folder / parent
     stem = _folded(without_suffix(last))
-    for other in sorted(os.listdir(here)) if here.is_dir() else ():
+    for other in sorted(os.listdir(here)) if os.path.isdir(here) else ():
         if _folded(other.rpartition(".")[0]) == stem or _folded(other) == _folded(last):
             same = unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", last)
             return f" (there: {other!r}{', which differs in its Unicode form' if same else ''})"

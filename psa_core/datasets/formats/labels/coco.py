@@ -43,11 +43,12 @@ def read(path: Path, content: dict, problems: list[str]) -> Labels:
         if image in rows:
             raise Malformed(f"image {number} of the file: another one has the id {image!r}, too")
         found = {names.get(one["category_id"]) for one in objects.pop(image, ())}
-        rows[image] = Row(f"image {image}", name, [n for n in names.values() if n in found])
+        rows[image] = Row(f"image {image!r}", name, [n for n in names.values() if n in found])
+    stray = {a["image_id"]: a for a in content["annotations"] if a["image_id"] in objects}
     problems += [
-        f"{path}: annotation {found[0].get('id')} names the image {image!r}, which is not in its "
-        "images: add the image or remove the annotation"
-        for image, found in objects.items()
+        f"{path}: annotation {each.get('id', each.get('file_name'))!r} names the image {image!r}, "
+        "which is not in its images: add the image or remove the annotation"
+        for image, each in stray.items()
     ]
     return Labels(list(rows.values()), tuple(names.values()))
 
@@ -61,7 +62,7 @@ def classes_of(content: dict) -> list[dict]:
     used = {
         segment.get("category_id")
         for each in content["annotations"]
-        for segment in each.get("segments_info") or [each]
+        for segment in ([each] if each.get("segments_info") is None else each["segments_info"])
     }
     groups = [c.get("supercategory") for c in things if c.get("supercategory") != c["name"]]
     things = [each for each in things if each["name"] not in groups or each["id"] in used]
@@ -85,7 +86,7 @@ def unknown_categories(
 ) -> list[str]:
     """Problems with annotations whose category is not in the file."""
     return [
-        f"{path}: annotation {each.get('id')} of image {image} has the category id "
+        f"{path}: annotation {each.get('id')!r} of image {image!r} has the category id "
         f"{each['category_id']}, which is not in its categories: add the category or remove the "
         "annotation"
         for image, found in objects.items()

@@ -30,7 +30,7 @@ def read(tasks: list, images: Path) -> Labels:
     """
     rows = []
     for number, task in enumerate(tasks, start=1):
-        place = f"task {task.get('id', number)}" if isinstance(task, dict) else f"task {number}"
+        place = f"task {task.get('id', number)!r}" if isinstance(task, dict) else f"task {number}"
         annotations = member(task, "annotations", list, place)
         kept = [a for a in annotations if not (isinstance(a, dict) and a.get("was_cancelled"))]
         if not kept:
@@ -44,7 +44,7 @@ def read(tasks: list, images: Path) -> Labels:
 def _labels(annotation: object, place: str) -> Iterator[str]:
     for result in member(annotation, "result", list, place):
         kind = result.get("type") if isinstance(result, dict) else None
-        if kind not in LABELLED:
+        if not isinstance(kind, str) or kind not in LABELLED:
             continue
         value = member(result, "value", dict, place)
         for label in member({kind: []} | value, kind, list, place):

@@ -68,7 +68,9 @@ def _parse(
     if known is None:
         problems += misread(path, rows)
         if used == " " and not separator:
-            found, doubts = never_alone(path, rows)
+            pairs = zip(rows, records, strict=True)
+            blanks = [row for row, (_, _, text, _) in pairs if not _is_list(text)]
+            found, doubts = never_alone(path, blanks)
             problems += found
     return Labels(joined(path, rows, problems), doubts=tuple(doubts))
 
@@ -133,7 +135,7 @@ def _labels(text: str, separator: str, known: Collection[str], is_given: bool) -
 
 def _listed(text: str) -> list[str] | None:
     """Labels of a list in Python's or JSON's notation, also without quotes; else None."""
-    if text[:1] + text[-1:] not in ("[]", "()", "{}"):
+    if not _is_list(text):
         return None
     if not re.search("['\"(){}]", text) and not re.search(r"[\[\]]", text[1:-1]):  # [cat, dog]
         return [each for part in text[1:-1].split(",") if (each := part.strip())]
@@ -146,3 +148,7 @@ def _listed(text: str) -> list[str] | None:
         return None
     labels = [str(each).strip() for each in values if isinstance(each, str | int)]
     return labels if len(labels) == len(values) else None
+
+
+def _is_list(text: str) -> bool:
+    return text[:1] + text[-1:] in ("[]", "()", "{}")
