@@ -84,8 +84,8 @@ fuzz: install  ## test readers with EXAMPLES=20000 inputs each and SECONDS=3600 
 	PSA_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_fuzz.py tests/test_properties.py
 	$(BIN)/python tests/faults/guided.py -max_total_time=$(SECONDS)
 
-test-versions: install  ## run the workflow with the oldest and the newest packages that are allowed
-	$(BIN)/python tests/versions.py
+test-versions: install  ## run the workflow with the oldest and newest packages (VERSIONS=oldest)
+	$(BIN)/python tests/versions.py $(VERSIONS)
 
 test-anywhere: install  ## run make test as on other machines (hours); RUNS="omp=1 user+home"
 	$(BIN)/python tests/anywhere.py $(RUNS)

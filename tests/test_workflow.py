@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from browser import CHROMIUM, Browser
 from dry_runs import DryRun, jobs_to_run
 from PIL import Image
 from safetensors.torch import load_file
@@ -198,14 +199,30 @@ def test_each_job_has_a_log_with_versions(finished):
     assert [log for log in logs if "done in" not in log.read_text()] == []
 
 
-def test_the_report_has_each_figure_with_its_caption(finished, tmp_path):
-    snakemake(finished, "--report", str(tmp_path / "report.html"), "--", "all")
-    text = (tmp_path / "report.html").read_text()
+@pytest.fixture(scope="module")
+def report(finished, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    snakemake(finished, "--report", str(path), "--", "all")
+    return path
+
+
+def test_the_report_has_each_figure_with_its_caption(finished, report):
+    text = report.read_text()
     for figure in (finished / "results/figures").glob("*.png"):
         assert f"results/figures/{figure.name}" in text
         caption = (ROOT / f"workflow/report/{figure.stem}.rst").read_text()
         assert " ".join(caption.split()[:4]) in text
     assert 'src="http' not in text  # opens without a network
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_report_shows_its_categories_and_no_error(report, tmp_path, width):
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(report, width=width)
+        for category in ("Scores", "Pictures"):
+            browser.wait(f"document.body.textContent.includes({category!r})")
+        assert browser.errors == []
 
 
 def test_a_second_run_does_nothing(finished):
