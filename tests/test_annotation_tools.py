@@ -75,8 +75,23 @@ def test_coco_panoptic_segments_and_stuff(read):
     categories = [{"id": 1, "name": "cat", "isthing": 1}, {"id": 2, "name": "sky", "isthing": 0}]
     segments = [{"id": 9, "category_id": 1}, {"id": 8, "category_id": 2}]
     content = coco({5: "x.jpg"}, [], {}) | {"categories": categories}
-    content["annotations"] = [{"image_id": 5, "file_name": "x.png", "segments_info": segments}]
+    content["annotations"] = [
+        {"image_id": 5, "file_name": "x.png", "segments_info": [each]} for each in segments
+    ]
     assert read("panoptic.json", content).labels == {"x": ["cat"]}
+
+
+def test_coco_categories_that_group_others_are_classes_where_they_label(read, refused):
+    pairs = [(1, 0), (1, 1)]
+    content = coco({1: "x.jpg"}, pairs, {0: "animal", 1: "cat"})
+    content["categories"][1]["supercategory"] = "animal"
+    assert read("a.json", content).names == ("animal", "cat")
+    segments = [{"id": 7 + c, "category_id": c} for _, c in pairs]
+    panoptic = [{"image_id": 1, "file_name": "x.png", "segments_info": segments}]
+    assert read("a.json", content | {"annotations": panoptic}).names == ("animal", "cat")
+    content = coco({1: "x.jpg"}, [(1, 1)], {1: "cat", 2: "cow"})
+    content["categories"][1]["supercategory"] = "cow"  # is itself, and groups nothing
+    refused("a.json", content, "no image of train_aug shows cow")
 
 
 @pytest.mark.parametrize(
@@ -332,6 +347,21 @@ def test_a_folder_without_xml(folder, root):
     check_problem({**folder, "labels": "xml"}, "xml: a folder without .xml files: add VOC's")
 
 
+# --- content and name -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff", " \n"])
+def test_the_content_decides_how_a_file_is_read(read, folder, root, start):
+    content = coco({1: "x.jpg"}, [(1, 1)], {1: "cat"})
+    tasks = [task(1, "x.jpg", [("choices", "cat")])]
+    for form in (content, tasks):
+        assert read("a.txt", start + json.dumps(form)).labels == {"x": ["cat"]}
+    text = cvat('<image id="0" name="x.jpg"><tag label="cat"/></image>')
+    assert read("a.txt", text).labels == {"x": ["cat"]}
+    (root / "a.txt").write_bytes(text.replace("utf-8", "utf-16").encode("utf-16"))
+    assert formats.read({**folder, "labels": "a.txt"}).labels == {"x": ["cat"]}
+
+
 # --- files of no known form -----------------------------------------------------------------------
 
 
@@ -346,7 +376,9 @@ def test_a_folder_without_xml(folder, root):
         ("a.json", "[" * 100_000, ["a.json: not JSON ("]),
         ("a.yaml", "x.jpg: cat\n", ["a.yaml: YAML, of which", "labels are read from a csv"]),
         ("a.xlsx", "PK\x03\x04 zip", ["an archive or a spreadsheet"]),
+        ("a.yml", "x.jpg: cat\n", ["a.yml: YAML, of which"]),
         ("gone.json", None, ["gone.json: No such file", "set dataset.labels"]),
+        ("gone.xml", None, ["gone.xml: No such file", "set dataset.labels"]),
     ],
 )  # fmt: skip
 def test_other_files_are_refused_with_the_forms_that_are_read(folder, root, name, content, parts):

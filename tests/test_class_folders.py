@@ -109,7 +109,8 @@ def test_a_link_to_the_folder_itself_ends(write, root):
 
 def test_a_missing_table_names_the_remedy(write, root):
     dataset = write("images/cat/1.jpg", labels=None)
-    check_problem(dataset, "labels.csv: No such file", "set dataset.labels: folders")
+    remedy = "create it (image,labels) or set dataset.labels; if each image lies in the folder of"
+    check_problem(dataset, f"labels.csv: No such file or directory: {remedy}")
     (root / "images/cat/1.jpg").rename(root / "images/1.jpg")
     assert "folders" not in check_problem(dataset, "labels.csv: No such file")
     (root / "images/1.jpg").rename(root / "1.jpg")

@@ -72,7 +72,17 @@ def test_rows_of_an_image_are_joined(folder, root):
         ("image,cat,dog", ["x,1,0", "z,0,1,"], ["line 3: 4 fields, the header has 3"]),
         ("image,cat,cat", ["x,1,0"], ["the column cat is there 2 times: keep one"]),
         (",image,cat", ["0,x,1"], ["a column has no name: remove it"]),
-        ("image,cat,dog", ["x,1,1", "image,cat,dog"], ["line 3: the header again"]),
+        (
+            "image,cat,dog",
+            ["x,1,1", "image,cat,dog", "z,2,1"],
+            ["line 3: the header", "line 4: '2'"],
+        ),
+        ("image,cat,dog", ["x,1,1", "w,1", "z,2,1"], ["line 3: 2 fields", "line 4: '2'"]),
+        (
+            "image,cat,split",
+            ["x,1,train", "x,1,val"],
+            ["labels.csv, line 3: 'x' is val, but train"],
+        ),
         ("image,Cat,cat", ["x,1,0", "z,0,1"], ["labels 'Cat' and 'cat' differ only in case"]),
         ("image,cat,dog", ["x,1,0"], ["no image of train_aug shows dog"]),
         ("image,background,cat", ["x,1,0", "z,0,1"], ["label 'background' of 'x' is not a class"]),
