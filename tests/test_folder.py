@@ -85,6 +85,7 @@ def test_a_label_that_is_given_twice_counts_once(folder, root):
         b'"labels","image"\n"cat","x.jpg"\n"dog", "z"\n',
         b"image, labels ,note\nx.jpg, cat ,\xc3\xa9t\xc3\xa9\nz,dog\n",
         b"split,image,labels\n,x.jpg,cat\n,z,dog\n",
+        b"filename,image,labels\n1,x.jpg,cat\n2,z,dog\n",
     ],
 )
 def test_csv_of_spreadsheets(folder, root, raw):

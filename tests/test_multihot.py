@@ -77,7 +77,11 @@ def test_rows_of_an_image_are_joined(folder, root):
             ["x,1,1", "image,cat,dog", "z,2,1"],
             ["line 3: the header", "line 4: '2'"],
         ),
-        ("image,cat,dog", ["x,1,1", "w,1", "z,2,1"], ["line 3: 2 fields", "line 4: '2'"]),
+        (
+            "image,cat,dog",
+            ["x,1,1", "w,1", "z,2,1"],
+            ["labels.csv, line 3: 2 fields", "line 4: '2'"],
+        ),
         (
             "image,cat,split",
             ["x,1,train", "x,1,val"],
@@ -89,6 +93,7 @@ def test_rows_of_an_image_are_joined(folder, root):
         ("image,cat;dog", ["x,1"], ["'cat;dog' cannot be the name of a class"]),
         ("image,label", ["x,0", "z,1"], ["no column labels in the header 'image,label'"]),
         ("image,area", ["x,12", "z,1"], ["no column labels in the header 'image,area'"]),
+        ("image,cat", ["x", "z,1"], ["no column labels in the header 'image,cat'"]),
         ("name,cat", ["x,1"], ["no column image, labels in the header"]),
     ],
 )

@@ -117,6 +117,8 @@ def test_device_by_name(rng):
     for device in ("cpu", torch.device("cpu")):
         walked = walk.propagate(scores, edges, **settings, device=device)
         np.testing.assert_allclose(walked, expected, atol=5e-6)
+    with pytest.raises(NotImplementedError):  # there is nothing to copy from that device
+        walk.propagate(scores, edges, **settings, device="meta")
 
 
 @pytest.mark.parametrize("size", SIZES)
