@@ -63,6 +63,7 @@ def test_separators(folder, root, labels, separator, expected):
         (["x,cat/dog", "z,cat", "w,dog"], ["'cat/dog' is made of the labels 'cat' and 'dog'"]),
         (["x,cat polar bear", "z,cat;polar bear"], ["of the labels 'cat' and 'polar bear'"]),
         (["x,Cat", "z,cat"], ["labels.csv, line 3: labels 'Cat' and 'cat' differ only in case"]),
+        (["x,Cat", "z,cat", "w,CAT"], ["line 4: labels 'Cat' and 'cat' and 'CAT' differ"]),
         (["x,polar_bear", "z,polar bear;"], ["'polar_bear' and 'polar bear' differ only in"]),
         (["x,caf\u00e9\u200b", "z,cafe\u0301"], ["differ only in case, blanks or Unicode form"]),
         (["x,01", "z,1"], ["labels '01' and '1' differ"]),
@@ -127,6 +128,8 @@ def test_semicolons_in_names_of_classes(folder, root):
 def test_whole_numbers_are_in_numeric_order(folder, root):
     write_labels(root, "x,10;2", "z,1;12", header="image,labels")
     assert read({**folder, "val_fraction": 0.0}).names == ("1", "2", "10", "12")
+    write_labels(root, "x,020;2", "z,10", header="image,labels")
+    assert read({**folder, "val_fraction": 0.0}).names == ("2", "10", "020")
     large = "9" * 5000  # Python refuses to make a number of it
     write_labels(root, f"x,{large};2", "z,10", header="image,labels")
     assert read({**folder, "val_fraction": 0.0}).names == ("2", "10", large)
