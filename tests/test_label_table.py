@@ -165,9 +165,9 @@ def test_with_a_separator_there_are_no_lists(folder, root):
     check_problem({**folder, "val_fraction": 0.0, "separator": ";"}, "label '[cat]' holds '['")
 
 
-def test_a_name_is_not_made_of_its_own_word(folder, root):
-    write_labels(root, "x,c", "z,c++;", header="image,labels")
-    assert read({**folder, "val_fraction": 0.0}).names == ("c", "c++")
+def test_names_of_one_word_and_signs_or_a_zero_differ(folder, root):
+    write_labels(root, "x,c", "z,c++;0c", header="image,labels")
+    assert read({**folder, "val_fraction": 0.0}).names == ("0c", "c", "c++")
 
 
 def test_doubts_are_about_other_pairs_than_problems(folder, root):
