@@ -198,10 +198,10 @@ def test_cut_series_is_as_near_as_it_claims(tolerance):
     error = np.abs(chebyshev.chebval(x, coefficients) - x**256).max()
     assert error <= 2 * tolerance
     assert coefficients.sum() == pytest.approx(1, abs=1e-14)
-    # It is no longer than it must be: up to two terms fewer would leave out more than allowed.
+    # It is no longer than it must be: one term fewer would leave out more than allowed.
     exact = chebyshev.poly2cheb([0] * 64 + [1])
     short = walk.chebyshev_coefficients(64, tolerance)
-    assert exact[len(short) :].sum() <= tolerance < exact[len(short) - 2 :].sum()
+    assert exact[len(short) :].sum() <= tolerance < exact[len(short) - 1 :].sum()
 
 
 def test_sixty_four_terms_are_enough_for_256_steps():
