@@ -18,7 +18,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help install metrics report voc12 coco models bench gpu-check accuracy lint test testslow \
-	test-slurm test-faults test-anywhere soak fuzz format clean
+	test-slurm test-faults test-anywhere soak fuzz mutation format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,12 @@ test-faults: install  ## kill running workflows at random, 30 times, and compare
 
 fuzz: install  ## test all readers and properties with EXAMPLES=20000 new inputs each (an hour)
 	PSA_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_fuzz.py tests/test_properties.py
+
+mutation: install  ## change code in one place at a time and count what the tests notice (an hour)
+	$(BIN)/pip install --quiet --constraint constraints.txt mutmut==3.8.1
+	rm -rf mutants
+	$(BIN)/mutmut run
+	$(BIN)/python tests/faults/mutation.py
 
 test-anywhere: install  ## run make test as on other machines (hours); RUNS="omp=1 user+home"
 	$(BIN)/python tests/anywhere.py $(RUNS)
