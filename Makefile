@@ -19,7 +19,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help install metrics report voc12 coco models bench gpu-check accuracy lint test testslow \
-	test-slurm test-faults test-versions test-anywhere soak fuzz format clean
+	test-slurm test-faults test-versions test-anywhere soak fuzz mutation format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,12 @@ fuzz: install  ## test readers with EXAMPLES=20000 inputs each and SECONDS=3600 
 
 test-versions: install  ## run the workflow with the oldest and newest packages (VERSIONS=oldest)
 	$(BIN)/python tests/versions.py $(VERSIONS)
+
+mutation: install  ## change code in one place at a time and count what the tests notice (an hour)
+	$(BIN)/pip install --quiet --constraint constraints.txt mutmut==3.8.1
+	rm -rf mutants
+	$(BIN)/mutmut run
+	$(BIN)/python tests/faults/mutation.py
 
 test-anywhere: install  ## run make test as on other machines (hours); RUNS="omp=1 user+home"
 	$(BIN)/python tests/anywhere.py $(RUNS)

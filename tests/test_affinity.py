@@ -85,6 +85,13 @@ def test_channels_are_added_or_averaged():
     assert [pair.numel() for pair in summed[1:]] == [0, 0, 0]
 
 
+def test_losses_stay_on_the_device_of_the_labels():
+    """Of torch's devices without memory: whatever goes through the CPU fails there."""
+    distances = affinity.pair_distances(FEATURES[None, None].to("meta"), 1.5)
+    terms = affinity.affinity_losses(distances, LABELS[None].to("meta"), 1.5)
+    assert {term.device.type for term in terms.values()} == {"meta"}
+
+
 def test_losses_of_a_map_worked_by_hand():
     # Pairs without the neutral centre, (distance):
     #   foreground, both 2: (0,2)-(1,2) 1; (1,2)-(2,2) 1; (2,1)-(2,2) 5; (1,2)-(2,1) 4  -> mean 11/4
@@ -215,6 +222,13 @@ def test_losses_of_images_and_full_size_labels():
     assert terms["foreground"] == terms["background"] == 0
     halved = affinity.losses(Corners(), images, labels, **options | {"distance": "mean"})
     assert halved["negative"].item() == pytest.approx(-np.log(1 - np.exp(-0.5) + 1e-5))
+    labels[:, 4, 4] = 255  # the centre of the first block
+    assert affinity.losses(Corners(), images, labels, **options)["loss"] > 0
+    assert (
+        affinity.losses(Corners(), images, labels, **options | {"reduction": "centre"})["loss"] == 0
+    )
+    labels[:, 4, 4] = 0
+    assert affinity.losses(Corners(), images, labels, **options, border=False)["loss"] == 0
 
 
 @pytest.mark.parametrize("distance", ["sum", "mean"])

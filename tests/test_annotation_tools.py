@@ -1,6 +1,7 @@
 """Labels of annotation tools: what counts as a label, and what is refused with its place."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -74,7 +75,9 @@ def test_coco_panoptic_segments_and_stuff(read):
     categories = [{"id": 1, "name": "cat", "isthing": 1}, {"id": 2, "name": "sky", "isthing": 0}]
     segments = [{"id": 9, "category_id": 1}, {"id": 8, "category_id": 2}]
     content = coco({5: "x.jpg"}, [], {}) | {"categories": categories}
-    content["annotations"] = [{"image_id": 5, "file_name": "x.png", "segments_info": segments}]
+    content["annotations"] = [
+        {"image_id": 5, "file_name": "x.png", "segments_info": [each]} for each in segments
+    ]
     assert read("panoptic.json", content).labels == {"x": ["cat"]}
 
 
@@ -93,13 +96,26 @@ def test_coco_ids_are_shown_as_they_are_in_the_file(refused):
     assert "0 images for 'z.jpg' of image '\\ud800'" in message
 
 
+def test_coco_categories_that_group_others_are_classes_where_they_label(read, refused):
+    pairs = [(1, 0), (1, 1)]
+    content = coco({1: "x.jpg"}, pairs, {0: "animal", 1: "cat"})
+    content["categories"][1]["supercategory"] = "animal"
+    assert read("a.json", content).names == ("animal", "cat")
+    segments = [{"id": 7 + c, "category_id": c} for _, c in pairs]
+    panoptic = [{"image_id": 1, "file_name": "x.png", "segments_info": segments}]
+    assert read("a.json", content | {"annotations": panoptic}).names == ("animal", "cat")
+    content = coco({1: "x.jpg"}, [(1, 1)], {1: "cat", 2: "cow"})
+    content["categories"][1]["supercategory"] = "cow"  # is itself, and groups nothing
+    refused("a.json", content, "no image of train_aug shows cow")
+
+
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        ({"annotations": [(1, 4)]}, ["annotation 0 of image 1 has the category id 4, which is"]),
-        ({"annotations": [(1, 1), (9, 1)]}, ["annotation 1 names the image 9, which is not in"]),
+        ({"annotations": [(1, 4)]}, ["a.json: annotation 0 of image 1 has the category id 4"]),
+        ({"annotations": [(1, 1), (9, 1)]}, ["a.json: annotation 1 names the image 9, which is"]),
         ({"annotations": [(1, 1), ("1", 1)]}, ["annotation 1 names the image '1', which is not"]),
-        ({"categories": {1: "cat", 2: "cat"}}, ["several categories have the name 'cat'"]),
+        ({"categories": {1: "cat", 2: "cat"}}, ["a.json: several categories have the name 'cat'"]),
         ({"categories": {1: "cat", 2: "cow"}}, ["no image of train_aug shows cow"]),
         ({"categories": {1: "cat", 2: ""}}, ["'' cannot be the name of a class: it is empty"]),
         ({"images": {1: "x.jpg", 2: "z.webp"}}, ["a.json, image 2: 'z.webp' has no labels"]),
@@ -121,7 +137,13 @@ def test_coco_files_that_are_refused(refused, change, parts):
         ({"annotations": [{"id": 1, "image_id": 1}]}, "annotation 1 of the file: 'category_id' is"),
         ({"annotations": [{"image_id": 1, "segments_info": []}]}, "annotation 1 of the file: 'fi"),
         ({"annotations": [5]}, "annotation 1 of the file: 'image_id' is missing"),
+        (
+            {"annotations": [{"image_id": 1, "file_name": "x.png", "segments_info": 5}]},
+            "annotation 1 of the file: 'segments_info' is missing",
+        ),
         ({"categories": [{"id": "1", "name": "cat"}]}, "category 1 of the file: 'id' is missing"),
+        ({"categories": [{"id": 1}]}, "category 1 of the file: 'name' is missing"),
+        ({"images": [{"file_name": "x.jpg"}]}, "image 1 of the file: 'id' is missing"),
         ({"images": [{"id": 1, "file_name": n} for n in ("x", "z")]}, "image 2 of the file: anoth"),
     ],
 )  # fmt: skip
@@ -166,7 +188,9 @@ def test_cvat_tags_and_all_shapes_are_labels(read):
     [
         (cvat('<track id="0" label="cat"></track>'), ["tracks of a video", "CVAT for images 1.1"]),
         (cvat('<image id="7"></image>'), ["a.xml, image 7: it has no name"]),
+        (cvat('<image name="x.jpg"/>', "<image/>"), ["a.xml, image 1: it has no name"]),
         (cvat('<image id="7" name="x.jpg"></image>'), ["a.xml, image 7: 'x.jpg' has no labels"]),
+        (cvat('<image id="7" name="x.jpg"><tag/></image>'), ["image 7: 'x.jpg' has no labels"]),
         (cvat(), ["a.xml: it has no images"]),
         (cvat("<image>"), ["a.xml: not XML (mismatched tag"]),
         ("<html><p>404</p></html>", ["a.xml: XML with <html>: labels are read from a csv"]),
@@ -211,16 +235,29 @@ def test_label_studio_takes_the_union_of_the_annotators(read):
 
 
 def test_label_studio_taxonomy_and_results_without_labels(read):
-    tasks = [task(4, "x.jpg", [("taxonomy", ["animal", "cat"]), ("textarea", "a note")])]
-    others = [{"type": "relation", "from_id": "1"}, {"type": ["choices"]}]
-    tasks[0]["annotations"][0]["result"] += others
+    path = ["animal", "mammal", "cat"]
+    results = [("textarea", "a note"), ("taxonomy", path), ("taxonomy", "dog")]
+    tasks = [task(4, "x.jpg", results)]
+    tasks[0]["annotations"][0]["result"] += [
+        5,
+        {"type": "relation", "from_id": "1"},
+        {"type": ["choices"]},
+    ]
+    assert read("a.json", tasks).labels == {"x": ["cat", "dog"]}
+
+
+def test_label_studio_takes_the_image_of_several_files(read):
+    tasks = [task(1, "x.jpg", [("choices", "cat")])]
+    tasks[0]["data"] = {"mask": "a/x.png", "note": "good", **tasks[0]["data"], "map": "x.tif"}
     assert read("a.json", tasks).labels == {"x": ["cat"]}
+    tasks[0]["data"] = {"note": "good", "photo": "z.webp"}
+    assert read("a.json", tasks).labels == {"z": ["cat"]}
 
 
 def test_label_studio_tasks_that_nobody_labelled_are_left_out(read):
     labelled, none = task(1, "x.jpg", [("choices", "cat")]), task(2, "z.webp")
     skipped = task(3, "w.bmp", [], cancelled=[0])
-    source = read("a.json", [labelled, none, skipped], negatives=True)
+    source = read("a.json", [none, skipped, labelled], negatives=True)
     assert source.labels == {"x": ["cat"]}
     empty = task(2, "z.webp", [])  # submitted without a label
     assert read("a.json", [labelled, empty], negatives=True).labels == {"x": ["cat"], "z": []}
@@ -231,6 +268,7 @@ def test_label_studio_tasks_that_nobody_labelled_are_left_out(read):
     [
         "/data/upload/1/1a2b3c4d-y.PNG",
         "/data/local-files/?d=photos%2Fcats/y.PNG",
+        "/data/local-files/?d=photos/cats/1a2b3c4d-y.PNG",
         "s3://bucket/photos/cats/y.PNG",
         "https://example.org/photos/cats/y.PNG?token=1",
         "cats/y.PNG",
@@ -245,8 +283,15 @@ def test_label_studio_images_by_the_end_of_their_address(read, root, address):
 
 def test_label_studio_files_with_the_prefix_of_the_upload(read, root):
     (root / "images/z.webp").rename(root / "images/1a2b3c4d-z.webp")
-    source = read("a.json", [task(1, "/data/upload/1/1a2b3c4d-z.webp", [("choices", "cat")])])
-    assert list(source.images) == ["1a2b3c4d-z"]
+    (root / "images/cats/y.PNG").rename(root / "images/cats/1a2b3c4d-y.PNG")
+    addresses = "/data/upload/1/1a2b3c4d-z.webp", "s3://bucket/cats/1a2b3c4d-y.PNG"
+    tasks = [task(i, address, [("choices", "cat")]) for i, address in enumerate(addresses)]
+    assert list(read("a.json", tasks).images) == ["1a2b3c4d-z", "cats__1a2b3c4d-y"]
+
+
+def test_label_studio_images_above_the_folder_are_not_found(refused, root):
+    write_text(root / "v.jpg", "")
+    refused("a.json", [task(1, "/data/../v.jpg", [("choices", "cat")])], "0 images for 'v.jpg'")
 
 
 @pytest.mark.parametrize(
@@ -262,6 +307,18 @@ def test_label_studio_files_with_the_prefix_of_the_upload(read, root):
         ([task(3, "x.jpg", [("choices", "cat")], text=True)], ["task 3: 'choices' is missing, or"]),
         ([task(3, "http://[x.gif", [])], ["'[x.gif' of task 3"]),
         ([task(3, "x.jpg", []), 5], ["task 2: 'annotations' is missing"]),
+        ([task(3, "x.jpg", []) | {"data": 5}], ["a.json, task 3: 'data' is missing"]),
+        ([{"data": {}, "annotations": 5}], ["a.json, task 1: 'annotations' is missing"]),
+        ([task(3, "x.jpg") | {"annotations": [5]}], ["a.json, task 3: 'result' is missing"]),
+        (
+            [task(3, "x.jpg") | {"annotations": [{"result": [{"type": "choices"}]}]}],
+            ["a.json, task 3: 'value' is missing"],
+        ),
+        ([task(3, "x.jpg", [("choices", ["cat"])])], ["task 3: choices: ['cat'] is not a label"]),
+        (
+            [task(3, "a", []) | {"data": {"a": "x.jpg", "b": "z.webp"}}],
+            ["a.json, task 3: 2 names of images in its data, not one"],
+        ),
         ([{"image": "x.jpg", "id": 1, "choice": "cat"}], ["nor Label Studio's", "not JSON-MIN"]),
     ],
 )
@@ -275,7 +332,10 @@ def test_label_studio_files_that_are_refused(refused, tasks, parts):
 def test_voc_files_lie_as_their_images_do(folder, root):
     write_text(root / "xml/cats/y.xml", annotation("zebra", "my cat", "zebra"))
     write_text(root / "xml/x.xml", annotation("zebra"))
+    for other in ("notes.txt", "._x.xml"):
+        write_text(root / "xml" / other, "")
     source = formats.read({**folder, "labels": "xml"})
+    assert source.problems == []
     assert source.labels == {"cats__y": ["my cat", "zebra"], "x": ["zebra"]}
 
 
@@ -293,9 +353,32 @@ def test_voc_files_that_are_refused(folder, root, content, parts):
     check_problem({**folder, "labels": "xml"}, *parts)
 
 
+def test_voc_files_that_cannot_be_opened(folder, root):
+    (root / "xml").mkdir()
+    os.mkfifo(root / "xml/x.xml")
+    (root / "xml/z.xml").symlink_to("gone.xml")
+    parts = ["x.xml: a pipe, not a file: restore it", "z.xml: No such file or directory: restore"]
+    check_problem({**folder, "labels": "xml"}, *parts)
+
+
 def test_a_folder_without_xml(folder, root):
     (root / "xml").mkdir()
     check_problem({**folder, "labels": "xml"}, "xml: a folder without .xml files: add VOC's")
+
+
+# --- content and name -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff", " \n"])
+def test_the_content_decides_how_a_file_is_read(read, folder, root, start):
+    content = coco({1: "x.jpg"}, [(1, 1)], {1: "cat"})
+    tasks = [task(1, "x.jpg", [("choices", "cat")])]
+    for form in (content, tasks):
+        assert read("a.txt", start + json.dumps(form)).labels == {"x": ["cat"]}
+    text = cvat('<image id="0" name="x.jpg"><tag label="cat"/></image>')
+    assert read("a.txt", text).labels == {"x": ["cat"]}
+    (root / "a.txt").write_bytes(text.replace("utf-8", "utf-16").encode("utf-16"))
+    assert formats.read({**folder, "labels": "a.txt"}).labels == {"x": ["cat"]}
 
 
 # --- files of no known form -----------------------------------------------------------------------
@@ -312,7 +395,9 @@ def test_a_folder_without_xml(folder, root):
         ("a.json", "[" * 100_000, ["a.json: not JSON ("]),
         ("a.yaml", "x.jpg: cat\n", ["a.yaml: YAML, of which", "labels are read from a csv"]),
         ("a.xlsx", "PK\x03\x04 zip", ["an archive or a spreadsheet"]),
+        ("a.yml", "x.jpg: cat\n", ["a.yml: YAML, of which"]),
         ("gone.json", None, ["gone.json: No such file", "set dataset.labels"]),
+        ("gone.xml", None, ["gone.xml: No such file", "set dataset.labels"]),
     ],
 )  # fmt: skip
 def test_other_files_are_refused_with_the_forms_that_are_read(folder, root, name, content, parts):

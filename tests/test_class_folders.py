@@ -1,7 +1,14 @@
 """A folder of images per class, `dataset.labels: folders`."""
 
 import pytest
-from datasets_on_disk import check_problem, inventory, write_image, write_labels, write_mask
+from datasets_on_disk import (
+    check_problem,
+    inventory,
+    write_image,
+    write_labels,
+    write_mask,
+    write_text,
+)
 
 from psa_core.datasets import formats
 
@@ -31,6 +38,12 @@ def test_the_folder_is_the_label(write, root):
     bear = "polar_bear__1"
     assert source.labels == {"cat__1": ["cat"], "cat__2": ["cat"], bear: ["polar bear"]}
     assert source.images[bear] == f"{root}/images/polar bear/1.jpg"
+
+
+def test_only_images_that_are_not_hidden_count(write, root):
+    dataset = write("images/cat/1.jpg", "images/cat/._1.jpg", "images/dog/2.jpg")
+    write_text(root / "images/cat/notes.txt", "")
+    assert list(formats.read(dataset).labels) == ["cat__1", "dog__2"]
 
 
 def test_the_same_labels_in_a_csv_give_the_same(write, root):
@@ -80,6 +93,7 @@ def test_images_in_no_folder_are_negatives(write):
         (["train/1.jpg", "val/2.jpg"], ["images: its folders train, val are no classes"]),
         (["1.jpg"], ["images: no folders with images: move the images of each class into one"]),
         (["cat/1.jpg", "Cat/2.jpg"], ["labels 'Cat' and 'cat' differ only in case"]),
+        (["train/Cat/1.jpg", "train/cat/2.jpg"], ["folder train/cat: labels 'Cat' and 'cat'"]),
     ],
 )
 def test_folders_that_do_not_say_the_class(write, names, parts):
@@ -95,6 +109,12 @@ def test_a_link_to_the_folder_itself_ends(write, root):
 
 def test_a_missing_table_names_the_remedy(write, root):
     dataset = write("images/cat/1.jpg", labels=None)
-    check_problem(dataset, "labels.csv: No such file", "set dataset.labels: folders")
+    remedy = "create it (image,labels) or set dataset.labels; if each image lies in the folder of"
+    check_problem(dataset, f"labels.csv: No such file or directory: {remedy}")
     (root / "images/cat/1.jpg").rename(root / "images/1.jpg")
+    assert "folders" not in check_problem(dataset, "labels.csv: No such file")
+    (root / "images/1.jpg").rename(root / "1.jpg")
+    (root / "images/cat").rmdir()
+    (root / "images").rmdir()
+    write_mask(root / "masks/1.png")  # is not a class either
     assert "folders" not in check_problem(dataset, "labels.csv: No such file")

@@ -34,6 +34,7 @@ def test_confusion_matrix():
     assert confusion.dtype == np.int64
 
 
+@pytest.mark.filterwarnings("error")  # of the division by no pixels
 def test_intersection_over_union():
     # background 2 / (2 + 2 + 1), cat 2 / (2 + 1 + 2), dog 1 / 1; bus does not occur.
     assert table().loc[["background", "cat", "dog"], "iou"].tolist() == [40, 40, 100]
@@ -121,6 +122,7 @@ def test_losses_by_hand():
     true = np.array([[0, 0, 0, 0, 1, 1, 1, 2, 2, 2]], np.uint8)
     predicted = np.array([[1, 0, 0, 1, 1, 0, 1, 2, 1, 0]], np.uint8)
     matrices = metrics.confusion_matrices([(true, predicted)], 2)
+    assert matrices.dtype == np.int64
     scores = metrics.scores(matrices, ["cat", "dog"], stage="walk", split="train", images=1)
     table = scores.set_index("class")
     # Unions: background 4 + 2 more, cat 3 + 3 more, dog 3.
