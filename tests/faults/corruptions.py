@@ -232,7 +232,9 @@ def weights(folder: Path, chance: random.Random) -> tuple[str, Expected]:
         else:
             tensors[name] = np.full_like(tensors[name], np.nan)
         save_file(tensors, path)
-    return f"weights of {stage}: {kind}", Expected((path.name, f"{stage}.network"))
+    # A finished run has its own copy, and needs them no more.
+    is_gone = kind == gone.__name__
+    return f"weights of {stage}: {kind}", Expected((path.name, f"{stage}.network"), is_gone)
 
 
 # --- results --------------------------------------------------------------------------------------
