@@ -18,7 +18,7 @@ from psa_core.method import cam
 from psa_core.networks.builder import build
 from psa_core.networks.files import write_network
 from psa_core.runtime import stages
-from psa_core.training import loop, report
+from psa_core.training import loop, report, workers
 from psa_core.training.augmentation import EpochSampler
 
 SETTINGS = {"epochs": 3, "batch_size": 2, "optimizer": OPTIMIZER, "machine": ALONE}
@@ -151,10 +151,11 @@ def test_another_stamp_starts_again(paths, whole, copied, caplog):
     assert "is from another configuration, data or code: training starts again" in caplog.text
 
 
-def test_a_gpu_leaves_all_cores_but_one_to_the_workers():
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert [loop._workers(cpu, threads) for threads in (1, 2, 8)] == [1, 1, 4]
-    assert [loop._workers(gpu, threads) for threads in (1, 2, 8)] == [1, 1, 7]
+@pytest.mark.parametrize(("device", "expected"), [("cpu", [1, 1, 4]), ("cuda", [1, 1, 7])])
+def test_a_gpu_leaves_all_cores_but_one_to_the_workers(paths, device, expected):
+    images, device = tiny_images(paths), torch.device(device)
+    found = [workers.number_of_workers(images, 2, device=device, threads=n) for n in (1, 2, 8)]
+    assert found == expected
 
 
 def test_workers_do_not_change_the_result(paths, whole, tmp_path, monkeypatch):
@@ -163,6 +164,17 @@ def test_workers_do_not_change_the_result(paths, whole, tmp_path, monkeypatch):
     network, table = fit(paths, tmp_path / "run", machine=ALONE._replace(threads=4))
     assert same(network, whole[0])
     assert table.equals(whole[1])
+
+
+def test_little_shared_memory_does_not_change_the_result(
+    paths, whole, tmp_path, monkeypatch, caplog
+):
+    """A sample has 3 x 16 x 16 float32 and a label of 8 bytes or less; a batch has two."""
+    monkeypatch.setattr(workers, "_free", lambda: 2 * 3 * 3 * 16 * 16 * 4)
+    network, table = fit(paths, tmp_path / "run")
+    assert same(network, whole[0])
+    assert table.equals(whole[1])
+    assert "images are read by the training itself" in caplog.text
 
 
 def test_seed_changes_the_result(paths, whole, tmp_path):

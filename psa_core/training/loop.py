@@ -30,6 +30,7 @@ from psa_core.training.augmentation import EpochSampler, TrainingImages, trainin
 from psa_core.training.devices import processes, run_in_tasks, share_batch_norms
 from psa_core.training.optimizer import build_optimizer
 from psa_core.training.report import Report
+from psa_core.training.workers import number_of_workers
 
 log = logging.getLogger(__name__)
 
@@ -222,12 +223,14 @@ def fit(
         world_size=trainer.world_size,
         start=start,
     )
+    part = batch_size // machine.devices
+    workers = number_of_workers(images, part, device=device, threads=threads)
     loader = DataLoader(
         images,
-        batch_size=batch_size // machine.devices,
+        batch_size=part,
         sampler=sampler,
-        num_workers=_workers(device, threads),
-        persistent_workers=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
         worker_init_fn=resume.ignore_signals,
         drop_last=True,
         pin_memory=device.type == "cuda",
@@ -240,14 +243,6 @@ def fit(
     trainer.fit(task, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     network.cpu().eval()
     return pd.DataFrame(report.rows) if trainer.is_global_zero else None
-
-
-def _workers(device: torch.device, threads: int) -> int:
-    """Number of processes that decode and transform images.
-
-    A CPU also trains with these threads; a GPU leaves them all but one to the workers.
-    """
-    return max(1, threads - 1 if device.type == "cuda" else threads // 2)
 
 
 class Task(lightning.LightningModule):
