@@ -285,13 +285,15 @@ def is_kept(path: Path) -> bool:
     """Whether a deleted result comes back: no log, and nothing that no later job reads.
 
     Here AffinityNet is not trained, so nothing reads affinity labels. Pictures of the review page
-    belong to their shard's job.
+    are drawn again by --forcerun draw_review (docs/files.md).
     """
     return path.parts[0] not in ("logs", "benchmarks", "affinity_labels", "review")
 
 
 def a_deleted_folder(folder: Path, chance: random.Random) -> tuple[str, Expected]:
-    path = chance.choice(sorted(p for p in (folder / "results").rglob("*") if p.is_dir()))
+    results = folder / "results"
+    folders = sorted(path for path in results.rglob("*") if path.is_dir())
+    path = chance.choice([each for each in folders if each.parent != results / "review"])
     shutil.rmtree(path)
     name = str(path.relative_to(folder))
     return f"deleted folder {name}", Expected(None, result=name)
