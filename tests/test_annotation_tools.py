@@ -87,6 +87,14 @@ def test_coco_panoptic_annotation_without_segments_of_an_unknown_image(refused):
     refused("a.json", content, "a.json: annotation 'y.png' names the image 9, which is not in its")
 
 
+def test_coco_ids_of_several_categories_are_refused_and_repetitions_are_not(read, refused):
+    content = coco({1: "x.jpg"}, [(1, 1)], {1: "cat"})
+    content["categories"].append({"id": 1, "name": "cat"})
+    assert read("a.json", content).names == ("cat",)
+    content["categories"].append({"id": 1, "name": "dog"})
+    refused("a.json", content, "a.json: the category id 1 has the names 'cat', 'dog': give each")
+
+
 def test_coco_ids_are_shown_as_they_are_in_the_file(refused):
     content = coco({"\ud800": "z.jpg"}, [("\ud800", 7)], {1: "cat"})
     content["annotations"][0]["id"] = "\ud800"

@@ -34,6 +34,15 @@ def read(path: Path, content: dict, problems: list[str]) -> Labels:
         f"{path}: several categories have the name {name!r}: give each a name of its own"
         for name in sorted({n for n in names.values() if list(names.values()).count(n) > 1})
     ]
+    named = defaultdict(set)
+    for each in content["categories"]:
+        named[each["id"]].add(each["name"].strip())
+    problems += [
+        f"{path}: the category id {number} has the names {', '.join(map(repr, sorted(found)))}: "
+        "give each category an id of its own"
+        for number, found in named.items()
+        if len(found) > 1
+    ]
     objects = by_image(content["annotations"])
     problems += unknown_categories(path, objects, {each["id"] for each in content["categories"]})
     rows: dict[int | str, Row] = {}
