@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 from seeds import TINY_YAML
 from small_data import Stubbed, write_folder
 from workflow_runs import SNAKEMAKE, run
@@ -62,8 +63,9 @@ def save_hdf5(path):
         lambda path: np.save(path, np.ones(2**19)),
         save_hdf5,
         lambda path: torch.save(torch.ones(2**20), path),
+        lambda path: save_file({"a": torch.ones(2**20)}, path),
     ],
-    ids=["bytes", "npy", "hdf5", "torch"],
+    ids=["bytes", "npy", "hdf5", "torch", "safetensors"],
 )
 def test_a_full_disk_is_named_and_the_old_file_stays(small_disk, write):
     path = small_disk("size=1m") / "network.npy"

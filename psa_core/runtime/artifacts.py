@@ -61,9 +61,10 @@ def replacing(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
         if flush:
             _flush(temporary)
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        # HDF5 and torch hide the error number, so look at the disk itself.
+    except Exception as error:
+        # HDF5, torch and safetensors hide the error number: look at their text, and at the disk.
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        full = full or os.strerror(errno.ENOSPC) in str(error)
         if full or shutil.disk_usage(path.parent).free < 2**16:
             raise OSError(
                 errno.ENOSPC,
