@@ -21,7 +21,7 @@ if any(about.get("images", {}).values()):
     sys.exit(f"{model} needs images that are read with {about['images']}; this example cannot")
 
 image = Image.open(image_file).convert("RGB")
-scale = longest_side / max(image.size) if longest_side else 1
+scale = max(longest_side / max(image.size), min(1, 32 / min(image.size))) if longest_side else 1
 width, height = (max(stride, round(scale * side / stride) * stride) for side in image.size)
 pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float32) / 255
 (logits,) = session.run(["logits"], {"images": pixels.transpose(2, 0, 1)[None]})

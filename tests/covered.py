@@ -15,10 +15,13 @@ def main(report: str) -> int:
     """report: the file that `coverage json` wrote."""
     totals = json.loads(Path(report).read_text())["totals"]
     found = {kind: totals[f"percent_{kind}_covered"] for kind in LEAST}
-    counts = f"{totals['num_statements']} lines", f"{totals['num_branches']} branches"
+    counts = f"{totals['num_statements']} statements", f"{totals['num_branches']} branches"
     shown = (f"{share:.1f} % of {of}" for share, of in zip(found.values(), counts, strict=True))
     print(f"psa_core: the tests ran {' and '.join(shown)}")
-    return int(any(found[kind] < least for kind, least in LEAST.items()))
+    lacking = [f"{least} % of {kind}" for kind, least in LEAST.items() if found[kind] < least]
+    if lacking:
+        print(f"at least {' and '.join(lacking)} must be run: add tests")
+    return int(bool(lacking))
 
 
 if __name__ == "__main__":

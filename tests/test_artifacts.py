@@ -56,7 +56,8 @@ def test_contents_are_on_the_disk_before_they_replace_others(events, tmp_path):
     with artifacts.replacing(tmp_path / "network") as temporary:
         temporary.write_text("new")
     inode = (tmp_path / "network").stat().st_ino
-    assert events == [("flushed", inode), ("named", inode)]
+    folder = tmp_path.stat().st_ino
+    assert events == [("flushed", inode), ("named", inode), ("flushed", folder)]
 
 
 def test_files_are_on_the_disk_before_a_manifest_lists_them(events, tmp_path):
@@ -67,7 +68,7 @@ def test_files_are_on_the_disk_before_a_manifest_lists_them(events, tmp_path):
     events.clear()
     artifacts.write_manifest(tmp_path / "train_aug_0.txt", f"{tmp_path}/{{}}.npy", "abc")
     assert set(events[:3]) == {("flushed", inode) for inode in files}
-    assert [what for what, _ in events[3:]] == ["flushed", "named"]
+    assert [what for what, _ in events[3:]] == ["flushed", "named", "flushed"]
 
 
 def test_file_has_the_permissions_of_any_other(tmp_path):
@@ -280,8 +281,9 @@ def test_images_of_manifests_are_listed(tmp_path):
 
 
 def test_a_job_for_one_image_makes_no_manifest(tmp_path):
+    artifacts.write_array(tmp_path / "a.npy", np.zeros(1))
     artifacts.write_manifest(None, f"{tmp_path}/{{}}.npy", ["a"])
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.npy"]
 
 
 def test_lines_come_back(tmp_path):

@@ -4,11 +4,12 @@ import os
 
 import numpy as np
 import pytest
+import tifffile
 from datasets_on_disk import write_image, write_mask, write_text
 from PIL import Image, ImageOps
 from pillow_heif import from_pillow
 
-from psa_core.datasets import decode
+from psa_core.datasets import bands, decode
 from psa_core.datasets.formats.source import DatasetError
 
 
@@ -146,6 +147,18 @@ def test_masks_as_webp_and_tiff_are_read_unless_they_are_lossy(tmp_path):
             decode.read_mask(tmp_path / path, tmp_path / "x.jpg")
 
 
+@pytest.mark.parametrize(("photometric", "is_read"), [("minisblack", True), ("miniswhite", False)])
+def test_tiff_masks_of_inverted_values_are_refused(tmp_path, photometric, is_read):
+    write_image(tmp_path / "x.jpg")
+    values = np.arange(32 * 40, dtype=np.uint8).reshape(32, 40) % 20
+    tifffile.imwrite(tmp_path / "x.tif", values, photometric=photometric)
+    if is_read:
+        assert np.array_equal(decode.read_mask(tmp_path / "x.tif", tmp_path / "x.jpg"), values)
+        return
+    with pytest.raises(DatasetError, match=r"x\.tif: a TIFF of the kind L;I, whose values are"):
+        decode.read_mask(tmp_path / "x.tif", tmp_path / "x.jpg")
+
+
 def test_a_webp_of_colours_is_no_mask_of_indices(tmp_path):
     write_image(tmp_path / "x.jpg")
     colours = np.zeros((32, 40, 3), np.uint8)
@@ -163,7 +176,7 @@ def test_a_webp_of_colours_is_no_mask_of_indices(tmp_path):
         (b"\0" * 500, "it holds zeros only"),
         (b"\n<!DOCTYPE html><p>404", "an HTML page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC, which needs pip install pillow-heif"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC, AVIF or a video"),
         (b"<?xml version='1.0'?><svg/>", "XML"),
         (b"some text", "not an image"),
     ],
@@ -179,10 +192,21 @@ def test_heic_is_read_under_any_name_where_pillow_heif_is_installed(tmp_path, mo
     expected = decode.read_image(tmp_path / "x.heic")
     (tmp_path / "x.heic").rename(tmp_path / "x.jpg")  # as some programs name it
     assert np.array_equal(decode.read_image(tmp_path / "x.jpg"), expected)
-    monkeypatch.setattr(decode, "_learn_heic", lambda: False)
+    for module in (bands, decode):
+        monkeypatch.setattr(module, "knows_heic", lambda: False)
     monkeypatch.setattr(Image, "ID", [each for each in Image.ID if each != "HEIF"])
-    with pytest.raises(DatasetError, match=r"x\.jpg: .* needs pip install pillow-heif"):
+    with pytest.raises(DatasetError, match=r"x\.jpg: .*; pip install pillow-heif makes HEIC"):
         decode.read_image(tmp_path / "x.jpg")
+
+
+@pytest.mark.parametrize("suffix", ["avif", "heic"])
+def test_damaged_files_have_the_decoders_reason(tmp_path, suffix):
+    path = tmp_path / f"x.{suffix}"
+    write_oriented(path, 1)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DatasetError, match=rf"x\.{suffix}: cannot be decoded") as raised:
+        decode.read_image(path)
+    assert "pip install" not in str(raised.value)
 
 
 def test_paths_that_are_no_files(tmp_path):

@@ -3,10 +3,13 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
+import pytest
 from matplotlib.font_manager import findfont
 from matplotlib.text import Text
 
 from psa_core.evaluation import figures
+from psa_core.evaluation.metrics import LOSSES
 
 
 def test_a_heat_map_leaves_the_image_where_no_class_is_active():
@@ -44,6 +47,19 @@ def test_letters_that_a_font_lacks_come_from_another(monkeypatch):
     assert figures.families_for("a猫") == ["DejaVu Sans", "Han"]
     assert figures.families_for("犬b猫") == ["DejaVu Sans", "Han", "More"]
     assert figures.families_for("a?") == ["DejaVu Sans"]  # no font has it
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.skipif(len(figures.families_for("猫")) == 1, reason="no font here has Chinese letters")
+@pytest.mark.parametrize("figure_of", [figures.bars, figures.losses])
+def test_figures_with_chinese_letters_warn_of_nothing(tmp_path, figure_of):
+    scores = {"iou": 50.0, **dict.fromkeys(LOSSES, 12.5)}
+    table = pd.DataFrame([{"stage": "cam", "split": "train", "class": c, **scores} for c in "猫犬"])
+    figures.save(tmp_path / "a.png", figure_of(table))
+
+
+def test_fonts_that_are_gone_have_no_letters():
+    assert figures.letters_of("/gone.ttf") == frozenset()
 
 
 def test_matplotlibs_own_font_has_latin_letters():

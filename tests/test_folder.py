@@ -14,7 +14,7 @@ from datasets_on_disk import (
 )
 
 from psa_core.datasets import formats
-from psa_core.datasets.formats.source import image_id, is_hostile
+from psa_core.datasets.formats.source import image_id, is_hostile, without_copies
 
 
 @pytest.fixture
@@ -293,6 +293,17 @@ def test_masks_that_are_not_png(folder, root):
         assert read(folder).masks["z"] == f"{root}/masks/z.{suffix}"
         write_mask(root / "masks/z.png", [2])
     assert read(folder).masks["z"] == f"{root}/masks/z.png"  # of several the PNG
+
+
+def test_heic_beside_a_jpg_of_the_name_does_not_count(folder, root):
+    """As a phone exports a photograph twice."""
+    write_labels(root, "x,cat", "z,dog", header="image,labels")
+    expected = read({**folder, "val_fraction": 0.0})
+    for suffix in ("HEIC", "avif"):
+        write_text(root / f"images/x.{suffix}", "")
+    assert read({**folder, "val_fraction": 0.0}) == expected
+    kept = ["a/x.heic", "x.jpg", "a/y.png"]
+    assert without_copies([*kept, "a/y.AVIF"]) == kept
 
 
 @pytest.mark.parametrize("suffix", ["jfif", "HEIC", "avif"])

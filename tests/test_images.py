@@ -53,7 +53,7 @@ def test_results_within_the_folder_are_not_images(photos):
     [
         (["photos/a.jpg", "photos/d/a.jpg"], "photos/d/a.jpg have the same name, a"),
         (["photos", "nowhere"], "nowhere: no such file or folder"),
-        (["photos/*.gif"], r"no image \(\.bmp, .* is there: name files"),
+        (["photos/*.gif"], r"no image \(\.avif, .* is there: name files"),
         ([], "no image"),
     ],
 )

@@ -55,6 +55,8 @@ def test_labels_of_a_list_need_not_occur_alone(folder, root):
     source = read({**folder, "val_fraction": 0.0})
     assert source.labels == {"x": ["cat", "dog"], "z": ["cow"]}
     assert source.doubts == []
+    write_labels(root, "x,['cat']", "z,['dog']", "w,cat dog", header="image,labels")
+    assert read({**folder, "val_fraction": 0.0}).labels["w"] == ["cat", "dog"]
 
 
 @pytest.mark.parametrize(

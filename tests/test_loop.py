@@ -175,6 +175,10 @@ def test_little_shared_memory_does_not_change_the_result(
     assert same(network, whole[0])
     assert table.equals(whole[1])
     assert "images are read by the training itself" in caplog.text
+    alone = {"device": torch.device("cpu"), "threads": 1}
+    monkeypatch.setattr(workers, "_free", lambda: 2 * 3 * (3 * 16 * 16 * 4 + 8))
+    assert workers.number_of_workers(tiny_images(paths), 2, **alone) == 1
+    assert workers.number_of_workers(tiny_images(paths), 2, **alone, sharers=2) == 0
 
 
 def test_seed_changes_the_result(paths, whole, tmp_path):

@@ -42,6 +42,7 @@ def test_results_that_are_there_need_no_room(free, caplog, tmp_path):
     free(0)
     (tmp_path / "cam").mkdir()
     (tmp_path / "cam/a.npy").write_bytes(bytes(11 * 100 * 100))
+    (tmp_path / "cache.h5").write_bytes(bytes(10**6))  # is no part of the estimate
     space.warn_if_short(rows(10, 100, 100), None, tmp_path)
     assert not caplog.messages
     space.warn_if_short(rows(11, 100, 100), None, tmp_path)

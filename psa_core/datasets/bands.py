@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from psa_core.datasets.formats.reading import Reading
 from psa_core.datasets.formats.source import DatasetError
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 DEEP = "save it with 8 bits, or set dataset.value_range to the values of black and of white"
+
+
+def open_image(content: str | Path | io.BytesIO) -> ImageFile.ImageFile:
+    """Image.open, which also knows HEIC where pillow-heif is installed."""
+    try:
+        return Image.open(content)
+    except UnidentifiedImageError:
+        if not knows_heic():
+            raise
+        return Image.open(content)
+
+
+@functools.cache
+def knows_heic() -> bool:
+    """Whether Pillow reads HEIC, which it learns here from pillow-heif."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
 
 
 def has_tiff(content: str | Path | io.BytesIO) -> bool:
@@ -50,7 +72,7 @@ def size_of_tiff(path: str | Path) -> tuple[int, int]:
 
 
 def _values_of_others(content: str | Path | io.BytesIO) -> np.ndarray:
-    with Image.open(content) as image:
+    with open_image(content) as image:
         # Pillow shortens values of 16 bits to 8, except in grey images without transparency.
         stored = str(image.tile[0][3]) if image.tile else ""
         if ";16" in stored and not image.mode.startswith("I"):

@@ -14,7 +14,7 @@ from psa_core.datasets.formats.source import Coding, DatasetError, fail
 from psa_core.datasets.index import ImageRow
 from psa_core.datasets.labelme import read_outlines
 from psa_core.datasets.masks import checked_mask
-from psa_core.runtime.artifacts import read_table, write_label_map
+from psa_core.runtime.artifacts import flush_all, read_table, write_label_map
 
 COLUMNS = ["image", "path", "sha256"]
 
@@ -49,6 +49,7 @@ def write_corrections(
             rows.append((image.image, path, hashlib.sha256(Path(path).read_bytes()).hexdigest()))
     if problems:
         fail(problems)
+    flush_all(Path(path) for _, path, _ in rows)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -6,14 +6,21 @@ used as they are to be seen. A mask that has the size of the stored pixels is tu
 
 from __future__ import annotations
 
-import functools
 import io
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from psa_core.datasets.bands import DEEP, has_tiff, read_values, size_of_tiff, to_rgb
+from psa_core.datasets.bands import (
+    DEEP,
+    has_tiff,
+    knows_heic,
+    open_image,
+    read_values,
+    size_of_tiff,
+    to_rgb,
+)
 from psa_core.datasets.formats.reading import AS_STORED, Reading
 from psa_core.datasets.formats.source import DatasetError
 from psa_core.runtime.files import content_of, refusal
@@ -31,7 +38,9 @@ TURNS = {  # by EXIF orientation; 1 is upright
 PNG_EXIF = {"exif", "Raw profile type exif", "XML:com.adobe.xmp"}
 SIDEWAYS = (5, 6, 7, 8)  # these exchange width and height
 LOSSY = ("AVIF", "HEIF", "JPEG", "JPEG2000", "MPO")
-LOSSY_IN_TIFF = ("jpeg", "tiff_jpeg", "webp")
+LOSSY_IN_TIFF = ("jpeg", "tiff_jpeg")
+# Raw modes of TIFF masks whose values are read as they are stored, not inverted or with other bits.
+PLAIN = ("1", "L", "P", "L;2", "L;4", "P;1", "P;2", "P;4")
 GREY_BITS = {"1": 1, "L;2": 2, "L;4": 4}  # Pillow spreads such values over 0..255
 
 
@@ -105,6 +114,11 @@ def read_mask(path: str | Path, image: str | Path) -> np.ndarray:
             f"{path}: mode {mask.mode}, but a mask has one channel of 8 bits: save class indices "
             "as a grey or palette PNG (colours: add a labelmap.txt, which format: folder reads)"
         )
+    if mask.info["format"] == "TIFF" and mask.info["stored"] not in PLAIN:
+        raise DatasetError(
+            f"{path}: a TIFF of the kind {mask.info['stored']}, whose values are inverted or have "
+            "another order of bits: save it as PNG"
+        )
     bits = mask.info["bits"]
     values = np.asarray(mask.convert("L") if mask.mode == "1" else mask)
     return values // (255 // (2**bits - 1))
@@ -159,7 +173,7 @@ def _is_lossless_webp(path: str | Path) -> bool:
 def _header(path: str | Path) -> tuple[tuple[int, int], tuple[int, int], int] | None:
     """(upright size, stored size, orientation) of an image; None where it is damaged."""
     try:
-        with _open(path) as image:
+        with open_image(path) as image:
             orientation = _orientation(image)
             other = image.size[::-1] if orientation in SIDEWAYS else image.size
             # Pillow itself turns TIFF, and its size is upright from the start.
@@ -172,27 +186,6 @@ def _header(path: str | Path) -> tuple[tuple[int, int], tuple[int, int], int] | 
     except Exception:
         return None
     return size, size, 1
-
-
-def _open(content: str | Path | io.BytesIO) -> ImageFile.ImageFile:
-    """Image.open, which also knows HEIC where pillow-heif is installed."""
-    try:
-        return Image.open(content)
-    except UnidentifiedImageError:
-        if not _learn_heic():
-            raise
-        return Image.open(content)
-
-
-@functools.cache
-def _learn_heic() -> bool:
-    """Let Pillow read HEIC; False without pillow-heif."""
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        return False
-    register_heif_opener()
-    return True
 
 
 def _orientation(image: Image.Image) -> int:
@@ -214,7 +207,7 @@ def _read_values(
     if isinstance(content, io.BytesIO):
         content.seek(0)
     try:
-        with _open(content) as header:
+        with open_image(content) as header:
             turn = TURNS.get(_orientation(header))
     except UnidentifiedImageError:  # many bands
         turn = None
@@ -225,12 +218,13 @@ def _decode(path: str | Path, content: str | Path | io.BytesIO) -> Image.Image:
     """The decoded image in its own mode, upright.
 
     Its `info` holds `turned`, whether it has an orientation of its own, `bits` of a grey pixel, the
-    `format` of the file, and `deep`, whether Pillow has shortened its values to 8 bits.
+    `format` of the file, `stored`, Pillow's mode of the stored values, and `deep`, whether it has
+    shortened them to 8 bits.
     """
     if reason := None if isinstance(content, io.BytesIO) else refusal(path):
         raise DatasetError(f"{path}: cannot be decoded ({reason}): replace the file")
     try:
-        with _open(content) as image:
+        with open_image(content) as image:
             stored = image.tile[0][3] if image.tile else ""  # the mode, or a tuple that begins so
             mode = str(stored[0] if isinstance(stored, tuple) else stored)
             orientation = _orientation(image)
@@ -242,13 +236,14 @@ def _decode(path: str | Path, content: str | Path | io.BytesIO) -> Image.Image:
                 "turned": orientation in TURNS,
                 "bits": GREY_BITS.get(mode, 8),
                 "format": image.format,
+                "stored": mode,
                 "deep": ";16" in mode,
             }
             return upright
     except Exception as error:  # Pillow's decoders raise a dozen types on damaged files
         if isinstance(error, UnidentifiedImageError) and has_tiff(content):
             found = Image.fromarray(to_rgb(path, read_values(path, content), AS_STORED))
-            found.info = {"turned": False, "bits": 8, "format": "TIFF", "deep": False}
+            found.info = {"turned": False, "bits": 8, "format": "TIFF", "stored": "", "deep": False}
             return found
         reason = _reason(content, error)
         raise DatasetError(f"{path}: cannot be decoded ({reason}): replace the file") from error
@@ -261,5 +256,9 @@ def _reason(content: str | Path | io.BytesIO, error: Exception) -> str:
     else:
         with open(content, "rb") as file:
             head = file.read(64)
-    unknown = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
-    return content_of(head) or unknown
+    if not isinstance(error, UnidentifiedImageError):
+        return str(error)
+    content = content_of(head) or "not an image"
+    if content.startswith("HEIC") and not knows_heic():
+        content += "; pip install pillow-heif makes HEIC readable"
+    return content

@@ -129,7 +129,7 @@ def _rows_of(path: str | Path) -> list[ImageRow]:
         with open(path, encoding="utf-8", newline="") as file:
             head, body = file.readline().rstrip("\n"), file.read()
         if head != head_of(body, "lines"):
-            raise ValueError("it has changed since it was written")
+            raise ValueError("it has no check sum, or has changed since it was written")
         table = pd.read_csv(io.StringIO(body), dtype=texts, keep_default_na=False)
         return [
             ImageRow(
@@ -202,7 +202,7 @@ def resized_size(height: int, width: int, longest_side: int | None) -> tuple[int
     """(height, width) of an image enlarged or reduced to a longest side in pixels.
 
     None keeps the size. An image is never reduced to less than SMALLEST_SIDE on its other side,
-    so that of 20,000 x 200 pixels the networks see 3,200 x 32, not 500 x 5.
+    so that 20,000 x 200 pixels become 3,200 x 32, not 500 x 5.
     """
     if longest_side is None:
         return height, width

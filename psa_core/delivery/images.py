@@ -11,7 +11,12 @@ from pathlib import Path
 
 from psa_core.datasets.decode import examine
 from psa_core.datasets.formats.reading import AS_STORED, Reading
-from psa_core.datasets.formats.source import IMAGE_SUFFIXES, PROBLEMS_SHOWN, DatasetError
+from psa_core.datasets.formats.source import (
+    IMAGE_SUFFIXES,
+    PROBLEMS_SHOWN,
+    DatasetError,
+    without_copies,
+)
 from psa_core.datasets.index import ImageRow
 
 SMALLEST_SIDE = 64  # as in config/schema.yaml
@@ -75,11 +80,11 @@ def _below(
 ) -> Iterator[tuple[str, Path]]:
     """(name, path) of the images among these paths below a folder; hidden files are left out."""
     own = None if output is None else Path(output).resolve()
-    for path in sorted(paths):
+    kept = (path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
+    for path in map(Path, without_copies(sorted(map(str, kept)))):
         inside = path.relative_to(folder)
         if (
-            path.suffix.lower() in IMAGE_SUFFIXES
-            and path.is_file()
+            path.is_file()
             and not any(part.startswith(".") for part in inside.parts)
             and not (own and path.resolve().is_relative_to(own))
         ):

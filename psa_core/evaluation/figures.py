@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def grid(
         for name, (first, second) in zip(names, pairs, strict=True)
     ]
     figure.legend(handles=patches, loc="lower center", ncols=min(7, len(patches)), frameon=False)
-    figure.tight_layout(rect=(0, 0.9 / figure.get_figheight() / 2, 1, 1), pad=0.3)
+    rect = (0, 0.9 / figure.get_figheight() / 2, 1, 1)
+    figure.set_layout_engine("tight", rect=rect, pad=0.3)
     return figure
 
 
@@ -90,7 +92,7 @@ def bars(metrics: pd.DataFrame) -> Figure:
     axis.set(xlabel="", ylabel="IoU (%)", ylim=(0, 100))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, ncols=len(table.columns), loc="upper center")
-    axis.figure.tight_layout()
+    axis.figure.set_layout_engine("tight")
     return axis.figure
 
 
@@ -214,12 +216,18 @@ def families_for(text: str) -> list[str]:
 
 @functools.cache
 def letters_of(file: str) -> frozenset[int]:
-    """Code points of the letters that a file of a font has."""
-    return frozenset(get_font(file).get_charmap())
+    """Code points of the letters that a file of a font has; none if it is gone."""
+    try:
+        return frozenset(get_font(file).get_charmap())
+    except (OSError, RuntimeError):  # matplotlib's list of fonts is of an earlier day
+        return frozenset()
 
 
 def save(path: str | Path, figure: Figure) -> None:
     """Write a figure as PNG and close it, in fonts that have the letters of its texts."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # letters are missing until the fonts below are set
+        figure.draw_without_rendering()  # before that, names of classes on an axis are empty
     for text in figure.findobj(Text):
         text.set_fontfamily(families_for(text.get_text()))
     with replacing(path) as temporary:

@@ -11,7 +11,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
@@ -61,10 +61,15 @@ def replacing(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
         if flush:
             _flush(temporary)
         os.replace(temporary, path)
+        if flush:
+            with suppress(OSError):  # not every file system can
+                _flush(path.parent)
     except Exception as error:
         # HDF5, torch and safetensors hide the error number: look at their text, and at the disk.
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        full = full or os.strerror(errno.ENOSPC) in str(error)
+        full = any(
+            getattr(error, "errno", None) == number or os.strerror(number) in str(error)
+            for number in (errno.ENOSPC, errno.EDQUOT)
+        )
         if full or shutil.disk_usage(path.parent).free < 2**16:
             raise OSError(
                 errno.ENOSPC,
@@ -84,6 +89,12 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
+def flush_all(files: Iterable[Path]) -> None:
+    """Wait until the contents of files are on the disk."""
+    with ThreadPoolExecutor(FLUSHED_TOGETHER) as pool:
+        list(pool.map(_flush, files))
+
+
 def remove_left(path: str | Path) -> None:
     """Remove temporary files of `replacing(path)` that killed processes left behind."""
     path = Path(path)
@@ -100,14 +111,13 @@ def _umask() -> int:
 def write_manifest(path: str | Path | None, pattern: str, images: Iterable[str]) -> None:
     """List files with their SHA-256, see `manifests`, once all of them are on the disk.
 
-    path: None writes nothing, because a job for a single image makes no manifest.
+    path: None writes no list, because a job for a single image makes no manifest.
     pattern: of the files, for example "results/cam/maps/{}.npy". images: the ids to put into it.
     """
+    files = [Path(pattern.format(image)) for image in images]
+    flush_all(files)
     if path is None:
         return
-    files = [Path(pattern.format(image)) for image in images]
-    with ThreadPoolExecutor(FLUSHED_TOGETHER) as pool:
-        list(pool.map(_flush, files))
     text = manifest_of(files)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -46,7 +46,7 @@ def content_of(head: bytes) -> str | None:
     if start.startswith((b"<!doctype html", b"<html")):
         return "an HTML page: the download went wrong"
     if head[4:8] == b"ftyp":
-        return "HEIC, which needs pip install pillow-heif, or a video"
+        return "HEIC, AVIF or a video"
     if start.startswith(b"<?xml") or start.startswith(b"<svg"):
         return "XML"
     return None

@@ -224,7 +224,8 @@ def fit(
         start=start,
     )
     part = batch_size // machine.devices
-    workers = number_of_workers(images, part, device=device, threads=threads)
+    sharers = machine.devices // machine.nodes
+    workers = number_of_workers(images, part, device=device, threads=threads, sharers=sharers)
     loader = DataLoader(
         images,
         batch_size=part,

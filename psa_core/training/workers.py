@@ -17,10 +17,11 @@ BATCHES_AHEAD = 3  # of each process: two that the data loader asks for, and the
 
 
 def number_of_workers(
-    images: TrainingImages, batch_size: int, *, device: torch.device, threads: int
+    images: TrainingImages, batch_size: int, *, device: torch.device, threads: int, sharers: int = 1
 ) -> int:
     """How many processes there should be; 0 if the training itself should do their work.
 
+    batch_size, threads: of this device. sharers: devices of this machine, which share its memory.
     A CPU also trains with these threads; a GPU leaves them all but one to the processes. They hand
     batches over in shared memory, of which containers often have only 64 MiB. With too little of it
     a warning says so, and there are none.
@@ -29,7 +30,7 @@ def number_of_workers(
     if not SHARED_MEMORY.is_dir():
         return workers
     sample = sum(tensor.nbytes for tensor in images[0, 0])
-    needed, free = workers * BATCHES_AHEAD * batch_size * sample, _free()
+    needed, free = sharers * workers * BATCHES_AHEAD * batch_size * sample, _free()
     if needed <= free:
         return workers
     log.warning(

@@ -28,6 +28,7 @@ IMAGE_SUFFIXES = frozenset(
         *(".png", ".tif", ".tiff", ".webp"),
     ]
 )
+OF_COPIES = (".avif", ".heic", ".heif")  # of images that phones and websites keep twice
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".webp")
 LONGEST_ID = 240  # bytes; file systems allow 255, and temporary names are longer by 14
 PROBLEMS_SHOWN = 10
@@ -217,7 +218,14 @@ def scan(folder: Path, stems: Iterable[str], suffixes: Iterable[str]) -> dict[st
             stem, dot, suffix = name.rpartition(".")
             if dot + suffix.lower() in suffixes:
                 found.setdefault(below + stem, []).append(f"{here}/{name}")
-    return found
+    return {stem: without_copies(paths) for stem, paths in found.items()}
+
+
+def without_copies(paths: Iterable[str]) -> list[str]:
+    """Paths of images without those HEIC and AVIF files beside which another image has the name."""
+    parts = [(path, *posixpath.splitext(path)) for path in paths]
+    others = {stem for _, stem, suffix in parts if suffix.lower() not in OF_COPIES}
+    return [p for p, stem, suffix in parts if stem not in others or suffix.lower() not in OF_COPIES]
 
 
 def look_alike(folder: Path, name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from psa_core.datasets.formats.labels.names import composed
 from psa_core.datasets.formats.labels.rows import Labels, Row
-from psa_core.datasets.formats.source import IMAGE_SUFFIXES
+from psa_core.datasets.formats.source import IMAGE_SUFFIXES, without_copies
 
 SPLITS = ("train", "val")
 DEEPEST = 3  # folders; two may be right
@@ -77,4 +77,4 @@ def _files(images: Path, others: Collection[Path]) -> list[str]:
             for name in names
             if name[0] != "." and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
         ]
-    return sorted(found)
+    return sorted(without_copies(found))

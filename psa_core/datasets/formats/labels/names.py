@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -69,8 +69,12 @@ def misread(path: Path, rows: Iterable[Row]) -> list[str]:
     return problems
 
 
-def never_alone(path: Path, rows: list[Row]) -> tuple[list[str], list[str]]:
+def never_alone(
+    path: Path, rows: Sequence[Row], separated: Sequence[Row]
+) -> tuple[list[str], list[str]]:
     """(problems, doubts) about words separated by a blank that may be one name: `polar bear`.
+
+    separated: those of the rows whose labels were separated by blanks.
 
     It is a problem where none of the two is ever alone. Where one of them is, as in `polar bear`
     and `bear`, the words may as well be two labels, as in `person bicycle` and `person`: all such
@@ -78,8 +82,8 @@ def never_alone(path: Path, rows: list[Row]) -> tuple[list[str], list[str]]:
     """
     alone = {row.labels[0] for row in rows if len(row.labels) == 1}
     count = Counter(label for row in rows for label in row.labels)
-    pairs = Counter(pair for row in rows for pair in pairwise(row.labels))
-    place = {pair: row.place for row in reversed(rows) for pair in pairwise(row.labels)}
+    pairs = Counter(pair for row in separated for pair in pairwise(row.labels))
+    place = {pair: row.place for row in reversed(separated) for pair in pairwise(row.labels)}
     remedy = 'set dataset.separator to ";" for one class, or to " " for two'
     bound = [
         (first, second)

@@ -70,7 +70,7 @@ def _parse(
         if used == " " and not separator:
             pairs = zip(rows, records, strict=True)
             blanks = [row for row, (_, _, text, _) in pairs if not _is_list(text)]
-            found, doubts = never_alone(path, blanks)
+            found, doubts = never_alone(path, rows, blanks)
             problems += found
     return Labels(joined(path, rows, problems), doubts=tuple(doubts))
 
