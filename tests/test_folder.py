@@ -282,6 +282,11 @@ def test_problems_of_lists_files_and_classes_are_reported_together(folder, root)
 # --- files ----------------------------------------------------------------------------------------
 
 
+def test_an_empty_list_is_named(folder, root):
+    write_text(root / "train.txt", "")
+    check_problem({**folder, "train_aug": "train.txt"}, "no image to train on in train.txt: check")
+
+
 def test_masks_that_are_not_png(folder, root):
     write_image(root / "masks/z.jpg")
     there = "masks: 1 of 3 masks are not PNG, TIFF or WebP, the first is z.jpg: save them as PNG"

@@ -23,8 +23,9 @@ def finish_lists(dataset: dict, source: Source) -> None:
     ]
     in_training = set(lists["train_aug"])
     if not in_training and not problems:
+        listed = f" in {dataset['train_aug']}" if dataset.get("train_aug") else ""
         problems.append(
-            "dataset.train_aug: no image to train on: check the list and dataset.classes"
+            f"dataset.train_aug: no image to train on{listed}: check the list and dataset.classes"
         )
     problems += [
         f"dataset.{key}: {image!r} is in train_aug as well: take it out of one of the two lists"
