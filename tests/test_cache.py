@@ -50,14 +50,15 @@ def test_images_that_are_small_enough_are_kept_as_decoded(write, paths, longest_
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((20, 24), (10, 12)), ((24, 20), (12, 10)), ((48, 5), (12, 1))]
+    ("size", "expected"),
+    [((80, 96), (40, 48)), ((96, 80), (48, 40)), ((192, 40), (154, 32))],  # no side below 32
 )
 def test_larger_images_are_reduced_as_training_reduces_them(rng, size, expected):
     """torchvision's antialiased resizing of integers, which rounds in other places."""
     image = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
     pixels = torch.from_numpy(image).permute(2, 0, 1)
     resized = v2.functional.resize(pixels, list(expected), antialias=True)
-    found = reduced(image, 12)
+    found = reduced(image, 48)
     assert found.shape == (*expected, 3)
     difference = found.astype(int) - resized.permute(1, 2, 0).numpy().astype(int)
     assert np.abs(difference).max() <= 1
@@ -77,20 +78,21 @@ def test_training_samples_are_those_of_the_files(write, paths):
 
 
 def test_label_maps_follow_a_reduced_image(tmp_path, write):
-    """Of a 60 x 80 image the left 32 columns are red 80 and class 1, the rest red 160, class 2."""
-    image, labels = np.zeros((60, 80, 3), np.uint8), np.full((60, 80), 2, np.uint8)
-    image[:, :32, 0], image[:, 32:, 0], labels[:, :32] = 80, 160, 1
+    """Of 240 x 320 pixels the left 128 columns are red 80 and class 1, the rest red 160, class 2."""
+    image, labels = np.zeros((240, 320, 3), np.uint8), np.full((240, 320), 2, np.uint8)
+    image[:, :128, 0], image[:, 128:, 0], labels[:, :128] = 80, 160, 1
     paths = str(tmp_path / "image.png"), str(tmp_path / "labels.png")
     Image.fromarray(image).save(paths[0])
     Image.fromarray(labels).save(paths[1])
-    cache = write(20, [paths[0]])
+    cache = write(80, [paths[0]])
     none = {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}
-    transform = training_transform(crop_size=32, longest_side=None, color_jitter=none)
+    transform = training_transform(crop_size=96, longest_side=None, color_jitter=none)
     images = TrainingImages([paths[0]], [paths[1]], transform, seed=0, cache=cache)
     for epoch in range(4):
         pixels, mask = images[epoch, 0]
-        # 15 x 20 cells of 4 x 4 pixels, of which 8 columns are left; the rest is padding.
-        assert [(mask == label).sum() for label in (1, 2, 255)] == [15 * 8, 15 * 12, 32 * 32 - 300]
+        # 60 x 80 cells of 4 x 4 pixels, of which 32 columns are left; the rest is padding.
+        shares = [60 * 32, 60 * 48, 96 * 96 - 60 * 80]
+        assert [(mask == label).sum() for label in (1, 2, 255)] == shares
         far = (pixels[0] * 255 - 80 * mask).abs() > 12  # the cells at the border are blurred
         assert not (far & (mask != 255)).any()
 
