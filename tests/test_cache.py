@@ -78,7 +78,7 @@ def test_training_samples_are_those_of_the_files(write, paths):
 
 
 def test_label_maps_follow_a_reduced_image(tmp_path, write):
-    """Of 240 x 320 pixels the left 128 columns are red 80 and class 1, the rest red 160, class 2."""
+    """Of 240 x 320 pixels the left 128 columns are red 80 and class 1, the others 160 and 2."""
     image, labels = np.zeros((240, 320, 3), np.uint8), np.full((240, 320), 2, np.uint8)
     image[:, :128, 0], image[:, 128:, 0], labels[:, :128] = 80, 160, 1
     paths = str(tmp_path / "image.png"), str(tmp_path / "labels.png")
