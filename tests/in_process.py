@@ -10,11 +10,13 @@ import runpy
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from multiprocessing import forkserver, reduction
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
+import psutil
 from seeds import kept
 
 
@@ -100,8 +102,9 @@ def fork_scripts() -> None:
         with starting:
             process.start()
             multiprocessing.process._children.discard(process)
-        with benchmarked(process.pid, job.bench_record):
+        with suppress(psutil.NoSuchProcess), benchmarked(process.pid, job.bench_record):
             process.join()
+        process.join()  # it may have ended before Snakemake looked for it
         if process.exitcode:
             raise subprocess.CalledProcessError(process.exitcode, name)
 
