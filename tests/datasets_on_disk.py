@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from psa_core.datasets import formats
 from psa_core.datasets.contents import Digests
-from psa_core.datasets.formats.source import DatasetError
+from psa_core.datasets.formats.source import DatasetError, Source
 from psa_core.datasets.inventory import Inventory
 
 SIZE = (40, 32)  # width, height
@@ -86,6 +87,13 @@ def write_folder(root: Path) -> dict:
 def inventory(dataset: dict) -> Inventory:
     """The inventory of a data set; the digests are kept beside it."""
     return Inventory(dataset, Digests(f"{dataset['root']}.contents.json"))
+
+
+def read(dataset: dict) -> Source:
+    """What a data set holds that must have no problems."""
+    source = formats.read(dataset)
+    assert source.problems == []
+    return source
 
 
 def check_problem(dataset: dict, *parts: str) -> str:

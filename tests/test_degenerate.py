@@ -12,7 +12,7 @@ from workflow_runs import snakemake
 
 from psa_core.method.affinity_labels import affinity_labels
 from psa_core.method.background import walk_with_background
-from psa_core.method.pairs import neighbour_offsets
+from psa_core.method.pairs import neighbour_offsets, pair_slices
 from psa_core.method.pseudo_labels import pseudo_labels
 from psa_core.runtime.artifacts import read_label_map, read_table
 from psa_core.runtime.config import complete
@@ -26,8 +26,8 @@ CONFIG = complete(
 def edges_of(height, width, affinity=0.9):
     """Affinities of a map, NaN where the neighbour lies outside of it."""
     edges = np.full((len(neighbour_offsets(5)), height, width), np.nan, np.float32)
-    for each, (dy, dx) in zip(edges, neighbour_offsets(5), strict=True):
-        each[: max(0, height - dy), max(0, -dx) : max(0, width - max(0, dx))] = affinity
+    for each, offset in zip(edges, neighbour_offsets(5), strict=True):
+        each[pair_slices(offset, height, width)[0]] = affinity
     return edges
 
 

@@ -6,6 +6,7 @@ import pytest
 from datasets_on_disk import (
     check_problem,
     inventory,
+    read,
     write_folder,
     write_image,
     write_labels,
@@ -13,7 +14,6 @@ from datasets_on_disk import (
     write_text,
 )
 
-from psa_core.datasets import formats
 from psa_core.datasets.formats.source import image_id, is_hostile, without_copies
 
 
@@ -25,12 +25,6 @@ def root(tmp_path):
 @pytest.fixture
 def folder(root):
     return write_folder(root)
-
-
-def read(dataset):
-    source = formats.read(dataset)
-    assert source.problems == []
-    return source
 
 
 def test_files_labels_lists_and_classes(folder, root):

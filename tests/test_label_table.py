@@ -1,7 +1,7 @@
 """A csv of labels: separators, and names that are probably not what is meant."""
 
 import pytest
-from datasets_on_disk import check_problem, write_folder, write_labels, write_text
+from datasets_on_disk import check_problem, read, write_folder, write_labels, write_text
 
 from psa_core.datasets import formats
 
@@ -14,12 +14,6 @@ def root(tmp_path):
 @pytest.fixture
 def folder(root):
     return write_folder(root)
-
-
-def read(dataset):
-    source = formats.read(dataset)
-    assert source.problems == []
-    return source
 
 
 @pytest.mark.parametrize(

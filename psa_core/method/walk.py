@@ -15,7 +15,7 @@ from psa_core.method.pairs import neighbour_offsets, pair_slices
 
 CELLS = 47 * 63  # of the map of an image of 375 x 500 pixels
 # Rounding errors grow with the steps. In float32 they were up to 4e-6 of the greatest score after
-# 256 steps and 1e-3 after 65,536; a longer walk than this is computed in float64.
+# 256 steps and 1.4e-3 after 65,536; a longer walk than this is computed in float64.
 MOST_STEPS_IN_FLOAT32 = 2048
 
 
